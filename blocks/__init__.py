@@ -1,0 +1,12 @@
+"""Forms: one Prefect block per outside system. A form holds what a person may see; secrets only by their names."""
+
+from __future__ import annotations
+
+from blocks.alerts import Alerts
+from blocks.database import QuaestorDatabase
+from blocks.local_vault import LocalVault
+from blocks.paper_broker import PaperBroker
+from blocks.recorded_feed import RecordedFeed
+from blocks.trading_plan import TradingPlan
+
+__all__ = ["Alerts", "LocalVault", "PaperBroker", "QuaestorDatabase", "RecordedFeed", "TradingPlan"]

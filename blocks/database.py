@@ -1,0 +1,58 @@
+"""Where the books are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
+
+from prefect.blocks.core import Block
+from pydantic import Field, field_validator
+
+from blocks.fields import SOURCE
+
+if TYPE_CHECKING:
+    from quaestor.doors.postgres.database import Database
+
+
+class QuaestorDatabase(Block):
+    """The PostgreSQL that holds bars, signals, orders, fills and the ledger: embedded, or any server.
+
+    Example:
+        Load the form in a flow and open the database:
+        ```python
+        from blocks import QuaestorDatabase
+
+        form = QuaestorDatabase.load("BLOCK_NAME")  # in async code: await QuaestorDatabase.aload("BLOCK_NAME")
+        async with form.open() as database:
+            ...
+        ```
+    """
+
+    _block_type_name = "Quaestor Database"
+    _block_type_slug = "quaestor-database"
+    _documentation_url = f"{SOURCE}#quaestor-database"  # type: ignore[assignment] # Prefect parses it when it registers
+
+    home: str = Field(description="Data folder (QUAESTOR_HOME); the embedded server lives in it.")
+    url: str = Field(
+        default="", description="postgresql://user@host:5432/name without a password; empty is the embedded server."
+    )
+    password_secret: str = Field(default="", description="Name of the password in the vault; empty if none is needed.")
+
+    @field_validator("url")
+    @classmethod
+    def _no_password(cls, url: str) -> str:
+        if url and not url.startswith("postgresql://"):
+            raise ValueError("the url must start with postgresql://")
+        parts = urlsplit(url)
+        if parts.password is not None or "password" in parse_qs(parts.query):
+            raise ValueError("the url holds a password; put it in the vault and name it in password_secret")
+        return url
+
+    def open(self) -> Database:
+        """The database, to be entered with `async with`; the password comes out of the vault at this moment."""
+        from quaestor import wiring
+
+        home = Path(self.home)
+        password = wiring.vault(home).get(self.password_secret).value if self.password_secret else None
+        return wiring.open_database(home, self.url, password)

@@ -1,0 +1,1 @@
+"""Addresses: where Quaestor runs, and how it is registered there."""

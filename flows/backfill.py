@@ -1,0 +1,37 @@
+"""Backfill: fetch a piece of history again, by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import chain
+from typing import Any
+
+from prefect import flow
+
+from flows.models import BackfillRequest
+from quaestor.errors import BadInput
+from tasks.desk import open_desk
+from tasks.events import finished
+from tasks.ingest import check_symbols, groups, ingest_symbols, show_ingest, show_plan
+from tasks.naming import named
+
+
+@flow(name="backfill", flow_run_name=named("backfill"))
+async def backfill(request: BackfillRequest) -> dict[str, Any]:
+    """Fetch these symbols and sessions again; what changed becomes a new version, the old one stays.
+
+    Runs: by hand (the UI's "Custom run", or `prefect deployment run backfill/manual`). Requires: the blocks `main`.
+    Leaves: bars, the artifact `backfill`, and the event `quaestor.backfill.finished`. It decides nothing.
+    """
+    desk = await open_desk()
+    await check_symbols(desk, request.symbols)
+    if request.dry_run:
+        return {"planned": await show_plan(desk, request.symbols, request.start, request.end)}
+    work = (ingest_symbols(desk, group, request.start, request.end, again=True) for group in groups(request.symbols))
+    rows = list(chain.from_iterable(await asyncio.gather(*work)))
+    await show_ingest(rows, "backfill")
+    if failed := [row for row in rows if row["error"]]:
+        raise BadInput(f"{len(failed)} of {len(rows)} symbols failed; the others are stored. {failed[0]['error']}")
+    counts = {name: sum(row[name] for row in rows) for name in ("read", "new", "changed")}
+    finished("backfill", desk.account, request.start, request.end, symbols=request.symbols, **counts)
+    return counts

@@ -1,0 +1,36 @@
+"""Ingest: bring history up to date."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import chain
+from typing import Any
+
+from prefect import flow
+
+from flows.models import IngestRequest
+from quaestor.errors import BadInput
+from tasks.desk import open_desk
+from tasks.events import finished
+from tasks.ingest import check_symbols, groups, ingest_symbols, show_ingest
+from tasks.naming import named
+
+
+@flow(name="ingest", flow_run_name=named("ingest"))
+async def ingest(request: IngestRequest = IngestRequest()) -> dict[str, Any]:  # noqa: B008  # the form's defaults
+    """Fetch new bars and splits of every symbol, check them, store them.
+
+    Runs: after each close, and by hand. Requires: the blocks `main`. Leaves: bars, splits, the artifact `ingest`,
+    and the event `quaestor.ingest.finished`, which starts `generate-signals`.
+    """
+    desk = await open_desk()
+    symbols = request.symbols or desk.feed.symbols
+    await check_symbols(desk, symbols)
+    done = await asyncio.gather(*(ingest_symbols(desk, group, request.start, request.end) for group in groups(symbols)))
+    rows = list(chain.from_iterable(done))
+    await show_ingest(rows, "ingest")
+    if failed := [row for row in rows if row["error"]]:
+        raise BadInput(f"{len(failed)} of {len(rows)} symbols failed; the others are stored. {failed[0]['error']}")
+    new = sum(row["new"] + row["changed"] for row in rows)
+    finished("ingest", desk.account, request.start, request.end, symbols=list(symbols), rows=new)
+    return {"symbols": len(rows), "rows": new}

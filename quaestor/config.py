@@ -1,0 +1,236 @@
+"""The one configuration: `quaestor.toml` plus environment, validated; an unknown key is refused with its line.
+
+This module only parses text; `wiring` finds the file and reads the environment.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import hashlib
+import json
+import re
+import tomllib
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from quaestor.errors import BadConfig
+
+
+def _exact(value: object) -> object:
+    """TOML floats pass as the decimal a person typed."""
+    return str(value) if isinstance(value, float) else value
+
+
+Amount = Annotated[Decimal, BeforeValidator(_exact)]
+
+
+class Section(BaseModel):
+    """A table of the file: frozen, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AccountSection(Section):
+    """Whose books these are."""
+
+    alias: str = Field("paper", pattern=r"^[a-z][a-z0-9_-]{0,30}$", description="The account's name; never its number.")
+    cash: Amount = Field(
+        Decimal("100000.00"), gt=0, decimal_places=2, description="Opening deposit of a paper account, dollars."
+    )
+
+
+class DatabaseSection(Section):
+    """Where the books are."""
+
+    url: str = Field("", description="postgresql://… of a server; empty: the embedded one. QUAESTOR_DATABASE_URL wins.")
+
+
+class MarketSection(Section):
+    """What is traded and where its prices come from."""
+
+    source: Literal["recorded", "files"] = Field(
+        "recorded", description="recorded: bokeh_sampledata; files: CSV/Parquet."
+    )
+    folder: str = Field("", description="Folder of SYMBOL.csv or SYMBOL.parquet files, for source = 'files'.")
+    symbols: tuple[str, ...] = Field(("AAPL", "FB", "GOOG", "IBM", "MSFT"), min_length=1, description="The universe.")
+    start: dt.date | None = Field(None, description="First session of history to ingest; empty: all there is.")
+
+    @model_validator(mode="after")
+    def _folder_is_named(self) -> MarketSection:
+        if self.source == "files" and not self.folder:
+            raise ValueError("source = 'files' needs a folder")
+        return self
+
+
+class StrategyUse(Section):
+    """One strategy and the share of equity it may use (its sleeve)."""
+
+    name: str
+    weight: float = Field(gt=0, le=1, description="Share of the account's equity, 0–1.")
+    parameters: dict[str, int | float | str | bool] = Field(default_factory=dict)
+
+
+class StrategiesSection(Section):
+    """What trades."""
+
+    folder: str = Field("strategies", description="Folder of a user's own strategies (*.py), relative to the file.")
+    first_session: dt.date | None = Field(
+        None, description="Trade from this session on; empty: from the day after history starts."
+    )
+    use: tuple[StrategyUse, ...] = (
+        StrategyUse(name="sma_crossover", weight=0.32, parameters={"fast": 10, "slow": 30}),
+        StrategyUse(name="momentum", weight=0.32, parameters={"top": 2}),
+        StrategyUse(name="rsi_reversion", weight=0.32, parameters={}),
+    )
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> StrategiesSection:
+        total = sum(use.weight for use in self.use)
+        if total > 1 + 1e-9:
+            raise ValueError(f"the weights sum to {total:g}; together they may use at most 1")
+        names = [use.name for use in self.use]
+        if len(set(names)) != len(names):
+            raise ValueError("a strategy is used twice; give each name once")
+        return self
+
+
+class RiskSection(Section):
+    """Limits of the risk gate; each has a unit. Orders that reduce a position pass limits on loss and exposure (law 5)."""
+
+    max_order_notional: Amount = Field(Decimal(50_000), gt=0, description="Dollars per order.")
+    max_position_weight: Amount = Field(Decimal("0.40"), gt=0, le=1, description="Share of equity in one symbol, 0–1.")
+    max_gross_exposure: Amount = Field(Decimal("1.00"), gt=0, description="Market value of all positions / equity.")
+    max_orders_per_session: int = Field(50, gt=0, description="Orders.")
+    min_order_notional: Amount = Field(
+        Decimal(100), ge=0, description="Dollars; smaller changes are not worth their costs."
+    )
+    rebalance_band: Amount = Field(
+        Decimal("0.25"), ge=0, description="Part of the target a position may drift before it is trimmed or topped up."
+    )
+    cash_buffer: Amount = Field(
+        Decimal("0.06"), ge=0, lt=1, description="Part of a purchase held back for an open above the last close."
+    )
+    max_bar_age: int = Field(1, ge=1, description="Sessions between the newest bar and the order's session.")
+    max_daily_loss: Amount = Field(
+        Decimal("0.05"),
+        gt=0,
+        le=1,
+        description="Part of the previous equity lost in a session after which no entry is made.",
+    )
+    max_drawdown: Amount = Field(
+        Decimal("0.35"), gt=0, le=1, description="Part of the peak equity lost after which no entry is made."
+    )
+
+
+class PaperSection(Section):
+    """The paper broker's costs."""
+
+    slippage_bps: Amount = Field(Decimal("1"), ge=0, le=1000, description="Basis points of the price, against us.")
+    commission: Amount = Field(Decimal("0"), ge=0, description="Dollars per order.")
+    sec_fee: Amount = Field(Decimal("0.0000278"), ge=0, description="Dollars per dollar sold.")
+    taf: Amount = Field(Decimal("0.000166"), ge=0, description="Dollars per share sold.")
+
+
+class AlertsSection(Section):
+    """How a person is told."""
+
+    console: bool = True
+    file: str = Field("alerts.log", description="Log file, relative to QUAESTOR_HOME; empty: none.")
+
+
+class PrefectSection(Section):
+    """Where flows run."""
+
+    work_pool: str = "quaestor"
+    port: int = Field(
+        0, ge=0, le=65535, description="Port of the local server that `up` starts; 0: a free one, 4200 if it can."
+    )
+
+
+class Config(Section):
+    """Everything that can be configured."""
+
+    account: AccountSection = AccountSection()
+    database: DatabaseSection = DatabaseSection()
+    market: MarketSection = MarketSection()
+    strategies: StrategiesSection = StrategiesSection()
+    risk: RiskSection = RiskSection()
+    paper: PaperSection = PaperSection()
+    alerts: AlertsSection = AlertsSection()
+    prefect: PrefectSection = PrefectSection()
+
+    @property
+    def digest(self) -> str:
+        """Names what decides: account, market, strategies, risk and costs, not where the database or the alerts are."""
+        return digest({name: getattr(self, name) for name in ("account", "market", "strategies", "risk", "paper")})
+
+
+def digest(value: Any) -> str:
+    """A short name of a JSON-able value or of models: the same value, the same name."""
+
+    def plain(item: object) -> object:
+        return item.model_dump(mode="json") if isinstance(item, BaseModel) else str(item)
+
+    text = json.dumps(value, sort_keys=True, default=plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def parse(text: str, place: str = "quaestor.toml") -> Config:
+    """Read a configuration; raises BadConfig naming file, line, key and cure."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadConfig(f"{place}: not valid TOML: {error}.") from error
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadConfig(_explain(first, text, place)) from error
+
+
+def _explain(error: Any, text: str, place: str) -> str:
+    path = [str(part) for part in error["loc"]]
+    where = f"{place}:{line_of(path, text)}"
+    key = ".".join(path)
+    if error["type"] == "extra_forbidden":
+        known = _fields(path[:-1])
+        near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."
+        return f"{where}: unknown key {key!r}.{hint}"
+    value = error.get("input")
+    shown = f" (got {value!r})" if isinstance(value, str | int | float | bool | dt.date) else ""
+    return f"{where}: {key or 'file'}: {error['msg'].removeprefix('Value error, ')}{shown}."
+
+
+def _fields(path: list[str]) -> list[str]:
+    model: Any = Config
+    for part in path:
+        if part.isdigit():
+            model = StrategyUse
+            continue
+        model = model.model_fields[part].annotation
+    return sorted(getattr(model, "model_fields", {}))
+
+
+def line_of(path: list[str], text: str) -> int:
+    """The line (1-based) where a key stands: `a.b` under its `[table]`, the n-th `[[table]]`, or dotted."""
+    table, want = "", [part for part in path if not part.isdigit()]
+    index = next((int(part) for part in path if part.isdigit()), 0)
+    seen: dict[str, int] = {}
+    best = 1
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.strip()
+        if header := re.match(r"^\[(\[)?\s*([\w.\-]+)\s*\]", stripped):
+            table = header[2]
+            seen[table] = seen.get(table, -1) + 1
+            if table == ".".join(want) or (header[1] and ".".join(want).startswith(table) and seen[table] == index):
+                best = number
+            continue
+        if key := re.match(r"^([\w.\-\"']+)\s*=", stripped):
+            full = ".".join(filter(None, (table, key[1].strip("\"'"))))
+            if full == ".".join(want) and (table not in seen or not index or seen[table] == index):
+                return number
+    return best

@@ -1,0 +1,1 @@
+"""The face: what a person types and reads."""

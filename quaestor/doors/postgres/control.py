@@ -1,0 +1,135 @@
+"""Control in PostgreSQL: the single writer's lease (law 3), latched stops (law 6), outcomes of reconciliation.
+
+A lease is taken on the database's clock, renewed in the background while it is held, and given back. A holder that
+dies keeps it until it runs out; whoever takes it next gets a higher epoch, and the dead one's writes are refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from quaestor.doors.postgres.sql import queries
+from quaestor.errors import LeaseHeld
+from quaestor.ports import Latch, Lease, Reconciliation
+
+if TYPE_CHECKING:
+    from quaestor.doors.postgres.database import Connection, Database
+
+SQL = queries("control")
+TTL = dt.timedelta(seconds=15)
+POLL = 0.5  # seconds between tries for a lease that another holds
+
+
+class LeaseStore:
+    """Implements `ports.LeaseStore`."""
+
+    def __init__(self, database: Database, ttl: dt.timedelta = TTL) -> None:
+        self._database = database
+        self._ttl = ttl
+
+    @asynccontextmanager
+    async def hold(self, account: str, holder: str, wait_seconds: float) -> AsyncIterator[Lease]:
+        """Take the lease, renew it while the block runs, give it back."""
+        lease = await self._take(account, holder, wait_seconds)
+        renewing = asyncio.create_task(self._renew(lease))
+        try:
+            yield lease
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+            await self._database_write("release_lease", lease)
+
+    async def _take(self, account: str, holder: str, wait_seconds: float) -> Lease:
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + wait_seconds
+        while True:
+            async with self._database.transaction() as connection:
+                parameters = {"account": account, "holder": holder, "ttl": self._ttl}
+                row = await (await connection.execute(SQL["take_lease"], parameters)).fetchone()
+            if row:
+                return Lease(account, holder, row["epoch"])
+            if clock() >= deadline:
+                raise LeaseHeld(await self._who(account))
+            await asyncio.sleep(POLL)
+
+    async def _who(self, account: str) -> str:
+        rows = await self._database.fetch(SQL["lease"], {"account": account})
+        who = (
+            f"{rows[0]['holder']} holds it until {rows[0]['expires_at']:%H:%M:%S} UTC" if rows else "it was just taken"
+        )
+        return f"Another process is the single writer of account {account!r}: {who}. Wait for it, or end it; nothing was sent."
+
+    async def _renew(self, lease: Lease) -> None:
+        """Until cancelled; a lost lease ends the renewing, and the next guarded write fails."""
+        while await self._database_write("renew_lease", lease):
+            await asyncio.sleep(self._ttl.total_seconds() / 3)
+
+    async def _database_write(self, name: str, lease: Lease) -> int:
+        parameters = {"account": lease.account, "holder": lease.holder, "epoch": lease.epoch, "ttl": self._ttl}
+        async with self._database.transaction() as connection:
+            return (await connection.execute(SQL[name], parameters)).rowcount
+
+    async def current(self, account: str) -> dict[str, Any] | None:
+        """Who holds the lease: holder, epoch, expires_at, live; None before anybody ever did."""
+        rows = await self._database.fetch(SQL["lease"], {"account": account})
+        return rows[0] if rows else None
+
+
+async def guard(connection: Connection, lease: Lease) -> None:
+    """Refuse to write for a lease that was lost; holds the lease row until the transaction ends."""
+    parameters = {"account": lease.account, "holder": lease.holder, "epoch": lease.epoch}
+    if not await (await connection.execute(SQL["guard_lease"], parameters)).fetchone():
+        raise LeaseHeld(
+            f"The lease of account {lease.account!r}, epoch {lease.epoch}, is lost: this process was paused for too long "
+            "or another took over. Nothing was written; run it again."
+        )
+
+
+class ControlStore:
+    """Implements `ports.ControlStore`: latches and reconciliations."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def set_latch(self, account: str, name: str, reason: str) -> bool:
+        """Latch; False when it already was."""
+        async with self._database.transaction() as connection:
+            parameters = {"account": account, "name": name, "reason": reason}
+            return (await connection.execute(SQL["set_latch"], parameters)).rowcount > 0
+
+    async def clear_latch(self, account: str, name: str, reason: str) -> bool:
+        """Clear; False when it was not latched."""
+        async with self._database.transaction() as connection:
+            parameters = {"account": account, "name": name, "reason": reason}
+            return (await connection.execute(SQL["clear_latch"], parameters)).rowcount > 0
+
+    async def latches(self, account: str) -> list[Latch]:
+        """What stops entries now, oldest first."""
+        rows = await self._database.fetch(SQL["open_latches"], {"account": account})
+        return [Latch(row["name"], row["reason"], row["set_at"]) for row in rows]
+
+    async def save_reconciliation(self, account: str, outcome: Reconciliation, flow_run_id: str | None) -> None:
+        """Keep the outcome of a comparison."""
+        parameters = {
+            "account": account,
+            "session": outcome.session,
+            "ok": outcome.ok,
+            "differences": json.dumps(outcome.differences),
+            "checked": json.dumps(outcome.checked),
+            "flow_run_id": flow_run_id,
+        }
+        async with self._database.transaction() as connection:
+            await connection.execute(SQL["insert_reconcile"], parameters)
+
+    async def last_reconciliation(self, account: str) -> Reconciliation | None:
+        """The newest comparison."""
+        rows = await self._database.fetch(SQL["last_reconcile"], {"account": account})
+        if not rows:
+            return None
+        row = rows[0]
+        return Reconciliation(row["session"], row["differences"], row["checked"], row["at"])

@@ -1,0 +1,125 @@
+"""The database door: a pool of connections to any PostgreSQL, with timeouts and errors in our own words.
+
+Every statement runs in a transaction; UTC; a statement may take a minute, a lock ten seconds: nobody waits for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+from quaestor.errors import DatabaseDown, PartMissing
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+    from psycopg_pool import AsyncConnectionPool
+
+    Connection = AsyncConnection[dict[str, Any]]
+
+CONNECT_TIMEOUT = 5  # seconds
+OPTIONS = "-c timezone=UTC -c statement_timeout=60s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+LOWEST_VERSION = 150000  # PostgreSQL 15
+
+
+class Database:
+    """An async context manager over a pool; `embedded` is released after the pool when there is one."""
+
+    def __init__(self, uri: str, release: Callable[[], None] | None = None, size: int = 8) -> None:
+        self.uri = uri
+        self._release = release
+        self._size = size
+        self._pool: AsyncConnectionPool[Connection] | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._check()
+            await self._open_pool()
+        except BaseException:
+            self._give_back()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._pool is not None:
+                await self._pool.close()
+        finally:
+            self._give_back()
+
+    async def _open_pool(self) -> None:
+        from psycopg.rows import dict_row
+        from psycopg_pool import AsyncConnectionPool
+
+        arguments = {
+            "options": OPTIONS,
+            "connect_timeout": CONNECT_TIMEOUT,
+            "row_factory": dict_row,
+            "autocommit": True,
+        }
+        self._pool = AsyncConnectionPool(
+            self.uri, min_size=0, max_size=self._size, kwargs=arguments, open=False, timeout=30
+        )
+        await self._pool.open()
+
+    async def _check(self) -> None:
+        """One plain connection first: a pool would hide why it cannot connect."""
+        import psycopg
+
+        try:
+            async with await psycopg.AsyncConnection.connect(self.uri, connect_timeout=CONNECT_TIMEOUT) as connection:
+                version = connection.info.server_version
+        except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
+            reason = " ".join(str(error).split())
+            raise DatabaseDown(
+                f"The database at {shown(self.uri)} does not answer: {reason}. "
+                "Check QUAESTOR_DATABASE_URL or [database] url, or unset both to use the embedded server."
+            ) from error
+        if version < LOWEST_VERSION:
+            raise PartMissing(
+                f"The database at {shown(self.uri)} is PostgreSQL {version // 10000}; Quaestor needs 15 or newer."
+            )
+
+    def _give_back(self) -> None:
+        if self._release is not None:
+            self._release()
+            self._release = None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection inside one transaction: committed at the end, rolled back on an error."""
+        import psycopg
+
+        if self._pool is None:
+            raise DatabaseDown("The database door is closed; open it with `async with`.")
+        try:
+            async with self._pool.connection() as connection, connection.transaction():
+                yield connection
+        except psycopg.errors.UndefinedTable as error:
+            raise PartMissing(
+                "The database has no Quaestor tables yet (or old ones). Run `quaestor db upgrade`."
+            ) from error
+        except (psycopg.errors.ConnectionException, psycopg.errors.OperationalError) as error:
+            if isinstance(error, psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable):
+                raise DatabaseDown(f"A statement took too long and was ended: {error}".strip()) from error
+            raise DatabaseDown(f"The database connection broke: {' '.join(str(error).split())}") from error
+
+    async def fetch(self, query: bytes, *parameters: Sequence[Any] | dict[str, Any]) -> list[dict[str, Any]]:
+        """All rows of one query, as dicts."""
+        async with self.transaction() as connection:
+            cursor = await connection.execute(query, *parameters)
+            return await cursor.fetchall()
+
+
+def shown(uri: str) -> str:
+    """A URI without its password, for messages."""
+    parts = urlsplit(uri)
+    where = parts.hostname or dict(p.split("=", 1) for p in parts.query.split("&") if "=" in p).get(
+        "host", "local socket"
+    )
+    port = f":{parts.port}" if parts.port else ""
+    return f"{where}{port}{parts.path}"

@@ -1,0 +1,76 @@
+"""Migrations: `quaestor db upgrade` brings any database to the newest schema; two that start together do it once."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from quaestor.errors import DatabaseDown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection
+
+FOLDER = Path(__file__).parent / "migrations"
+LOCK = 7_138_242  # an advisory lock of ours: one migration at a time
+
+
+def upgrade(uri: str) -> str:
+    """Run all missing migrations in one transaction; the revision reached."""
+    from alembic import command
+
+    with _connection(uri) as connection:
+        command.upgrade(_config(connection), "head")
+        return head()
+
+
+def head() -> str:
+    """The newest revision this code knows."""
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(_config(None)).get_current_head() or ""
+
+
+def differences(uri: str) -> list[Any]:
+    """What the tables in `schema` have and the database has not, or the other way round; empty when all is well."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    from quaestor.doors.postgres.schema import metadata
+
+    with _connection(uri) as connection:
+        options = {"include_schemas": True, "compare_type": True, "include_name": _ours}
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+
+def _ours(name: str | None, kind: str, parents: Any) -> bool:
+    return kind != "schema" or name in {None, "paper"}
+
+
+def _config(connection: Connection | None) -> Any:
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+@contextmanager
+def _connection(uri: str) -> Iterator[Connection]:
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.exc import OperationalError
+    from sqlalchemy.pool import NullPool
+
+    engine = create_engine(uri.replace("postgresql://", "postgresql+psycopg://", 1), poolclass=NullPool)
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+            yield connection
+    except OperationalError as error:
+        raise DatabaseDown(f"The database does not answer: {' '.join(str(error.orig).split())}") from error
+    finally:
+        engine.dispose()

@@ -1,0 +1,55 @@
+-- name: take_lease
+-- The lease goes to whoever asks when it is free or has run out; each taking is a new epoch.
+insert into lease as l (account, holder, epoch, expires_at)
+values (%(account)s, %(holder)s, 1, clock_timestamp() + %(ttl)s)
+on conflict (account) do update
+    set holder = excluded.holder, epoch = l.epoch + 1, expires_at = excluded.expires_at
+    where l.holder is null or l.expires_at < clock_timestamp()
+returning epoch
+
+-- name: renew_lease
+-- Only the holder of this very epoch may go on.
+update lease set expires_at = clock_timestamp() + %(ttl)s
+where account = %(account)s and holder = %(holder)s and epoch = %(epoch)s
+returning epoch
+
+-- name: release_lease
+-- Given back: the next one need not wait.
+update lease set holder = null, expires_at = clock_timestamp()
+where account = %(account)s and holder = %(holder)s and epoch = %(epoch)s
+
+-- name: guard_lease
+-- Whether this epoch may still write; the row stays locked until the transaction ends, so nobody takes it meanwhile.
+select epoch from lease
+where account = %(account)s and holder = %(holder)s and epoch = %(epoch)s and expires_at > clock_timestamp()
+for share
+
+-- name: lease
+-- Who holds it.
+select account, holder, epoch, expires_at, expires_at > clock_timestamp() as live from lease where account = %(account)s
+
+-- name: set_latch
+-- Latched once; a second reason does not replace the first.
+insert into latch (account, name, reason) values (%(account)s, %(name)s, %(reason)s)
+on conflict (account, name) where cleared_at is null do nothing
+returning id
+
+-- name: clear_latch
+-- Only with a reason.
+update latch set cleared_at = now(), cleared_reason = %(reason)s
+where account = %(account)s and name = %(name)s and cleared_at is null
+returning id
+
+-- name: open_latches
+-- What stops entries now.
+select name, reason, set_at from latch where account = %(account)s and cleared_at is null order by set_at
+
+-- name: insert_reconcile
+-- The outcome of one comparison.
+insert into reconcile (account, session, ok, differences, checked, flow_run_id)
+values (%(account)s, %(session)s, %(ok)s, %(differences)s, %(checked)s, %(flow_run_id)s)
+returning id, at
+
+-- name: last_reconcile
+-- The newest comparison.
+select * from reconcile where account = %(account)s order by at desc, id desc limit 1

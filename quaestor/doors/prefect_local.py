@@ -1,0 +1,349 @@
+"""The local Prefect: a server and one worker as processes of ours, started by `up` and `demo`, ended by `down`.
+
+Each process leads a session of its own (a Ctrl-C in the terminal is not its business, and SIGINT is not ignored in it,
+as it would be after a shell's `&`). What we started is written down with the process's birth, so a number that the
+system gave to another program is never signalled. Stopping goes in order: worker, its flow runs, server; a run that is
+under way then stays Running for the zombie reaper, so `quaestor drain` comes first where that matters.
+
+A fresh server spends most of its start on migrating an empty database. The first one of a Prefect version leaves a
+copy of that empty, migrated database behind, and later ones start from it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from quaestor.errors import BadInput, PartMissing
+
+HOST = "127.0.0.1"
+USUAL_PORT = 4200
+Part = Literal["server", "worker"]
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process we started; `born` is the system's word for when, and tells it from a later one of the same number."""
+
+    pid: int
+    born: str
+    port: int = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is still this process, and no zombie."""
+        return birth(self.pid) == self.born
+
+
+class LocalPrefect:
+    """Server and worker of one data folder.
+
+    home: the data folder (QUAESTOR_HOME); root: the project, where flows run and `deployments/server.env` is;
+    port: 0 takes 4200 or else a free one; template: where the empty, migrated database is kept between homes.
+    """
+
+    def __init__(
+        self, home: Path, root: Path, port: int = 0, *, pool: str = "quaestor", template: Path | None = None
+    ) -> None:
+        self.home = home.absolute()
+        self.root = root.absolute()
+        self.wanted_port = port
+        self.pool = pool
+        self.template = template or self.home / "cache" / f"prefect-{version('prefect')}.sqlite"
+
+    # ── what is there ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def port(self) -> int:
+        """Port of the running server, or 0."""
+        server = self._process("server")
+        return server.port if server else 0
+
+    @property
+    def url(self) -> str:
+        """The API of the running server; raises PartMissing when none runs."""
+        if not self.port:
+            raise PartMissing("No local Prefect server runs. Start it with `quaestor up`.")
+        return f"http://{HOST}:{self.port}/api"
+
+    @property
+    def ui(self) -> str:
+        """Where a person looks."""
+        return self.url.removesuffix("/api")
+
+    def status(self) -> dict[str, str | int | bool | None]:
+        """What runs: for `quaestor status` and `doctor`."""
+        server, worker = self._process("server"), self._process("worker")
+        return {
+            "server": server.pid if server else None,
+            "worker": worker.pid if worker else None,
+            "url": self.url if server else None,
+            "healthy": bool(server and _answers(server.port)),
+            "logs": str(self.home / "logs"),
+        }
+
+    def _process(self, part: Part) -> Process | None:
+        try:
+            process = Process(**json.loads(self._state(part).read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+        return process if process.alive else None
+
+    def _state(self, part: Part) -> Path:
+        return self.home / "run" / f"prefect-{part}.json"
+
+    def log(self, part: Part) -> Path:
+        """Where the process writes."""
+        return self.home / "logs" / f"prefect-{part}.log"
+
+    # ── start ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def start_server(self, *, timeout: float = 120, metadata_url: str = "") -> str:
+        """Start the server unless it runs; its API's URL once it answers.
+
+        metadata_url: `postgresql+asyncpg://…` of a PostgreSQL with pg_trgm; empty: SQLite in the data folder.
+        Raises BadInput for a port in use and PartMissing, with its last words, when the server dies.
+        """
+        if server := self._process("server"):
+            self._await_server(server, timeout)
+            return self.url
+        port = self._choose_port()
+        fresh = not metadata_url and self._lay_template()
+        extra = {"PREFECT_API_DATABASE_CONNECTION_URL": metadata_url} if metadata_url else {}
+        # What `prefect server start` itself runs in the background, without the console's second of imports.
+        command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+        command += ["--host", HOST, "--port", str(port), "--timeout-keep-alive", "5", "--log-level", "warning"]
+        env = {**server_settings(self.root), **extra, "PREFECT__SERVER_FINAL": "1"}
+        server = self._launch("server", command, port, env)
+        self._await_server(server, timeout)
+        if fresh:
+            self._keep_template()
+        return self.url
+
+    def start_worker(self, *, limit: int = 4, extra_env: Mapping[str, str] | None = None) -> int:
+        """Start the process worker unless it runs; its pid. The pool must exist: `PrefectApi.ensure_pool`.
+
+        limit: flow runs at a time, about 150 MB each.
+        """
+        if worker := self._process("worker"):
+            return worker.pid
+        command = [sys.executable, "-m", "prefect", "--no-prompt", "worker", "start", "--type", "process"]
+        command += ["--pool", self.pool, "--name", f"local-{os.getpid()}", "--limit", str(limit)]
+        command += ["--install-policy", "never"]
+        env = {
+            "PREFECT_WORKER_QUERY_SECONDS": "2",
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # the zombie reaper's measure: three missed are a death
+            "PYTHONUNBUFFERED": "1",
+            **(extra_env or {}),
+        }
+        return self._launch("worker", command, self.port, env).pid
+
+    def _launch(self, part: Part, command: list[str], port: int, extra: Mapping[str, str]) -> Process:
+        for folder in (self.home / "run", self.home / "logs", self.home / "prefect"):
+            folder.mkdir(parents=True, exist_ok=True)
+        with self.log(part).open("ab") as log:
+            child = subprocess.Popen(
+                command,
+                cwd=self.root,
+                env={**self.environment(port), **extra},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        _CHILDREN[child.pid] = child
+        process = Process(child.pid, birth(child.pid) or "", port)
+        state = self._state(part)
+        state.with_suffix(".new").write_text(json.dumps(asdict(process)))
+        state.with_suffix(".new").replace(state)
+        return process
+
+    def environment(self, port: int = 0) -> dict[str, str]:
+        """The environment of our Prefect processes: this one's, without another Prefect's settings."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+        url = f"http://{HOST}:{port or self.port}/api"
+        paths = [str(self.root), *filter(None, [kept.get("PYTHONPATH")])]
+        return {
+            **kept,
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)]),
+            "PYTHONPATH": os.pathsep.join(paths),
+            "QUAESTOR_HOME": str(self.home),
+            "PREFECT_HOME": str(self.home / "prefect"),
+            "PREFECT_API_URL": url,
+            "PREFECT_UI_API_URL": url,  # else the UI asks whichever server this shell was used with before
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_CLI_PROMPT": "false",
+            "DO_NOT_TRACK": "1",
+        }
+
+    def _choose_port(self) -> int:
+        if self.wanted_port:
+            if not _free(self.wanted_port):
+                raise BadInput(
+                    f"Port {self.wanted_port} on {HOST} is in use. Choose another with `[prefect] port` in"
+                    " quaestor.toml, or stop what listens there; 0 takes a free one."
+                )
+            return self.wanted_port
+        if _free(USUAL_PORT):
+            return USUAL_PORT
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            return int(probe.getsockname()[1])
+
+    def _await_server(self, server: Process, timeout: float) -> None:
+        end = time.monotonic() + timeout
+        while not _answers(server.port):
+            if not server.alive:
+                self._forget("server")
+                raise PartMissing(f"The Prefect server ended at its start. {self._last_words('server')}")
+            if time.monotonic() > end:
+                raise PartMissing(f"The Prefect server is not ready after {timeout:g} s. {self._last_words('server')}")
+            time.sleep(0.1)
+
+    def _last_words(self, part: Part, lines: int = 6) -> str:
+        log = self.log(part)
+        words = log.read_text(errors="replace").splitlines()[-lines:] if log.exists() else []
+        return f"Log: {log}" + "".join(f"\n  {word[:300]}" for word in words)
+
+    # ── the empty database ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _lay_template(self) -> bool:
+        """Put the empty, migrated database where a fresh server looks; whether this server is fresh and had none."""
+        database = self.home / "prefect" / "prefect.db"
+        if database.exists():
+            return False
+        if not self.template.exists():
+            return True
+        database.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(self.template, database)
+        return False
+
+    def _keep_template(self) -> None:
+        self.template.parent.mkdir(parents=True, exist_ok=True)
+        new = self.template.with_suffix(f".{os.getpid()}")
+        with (
+            closing(sqlite3.connect(self.home / "prefect" / "prefect.db", timeout=30)) as source,
+            closing(sqlite3.connect(new)) as copy,
+        ):
+            source.backup(copy)
+            copy.execute("DELETE FROM configuration")  # a server's own keys stay its own
+            copy.commit()
+        new.replace(self.template)
+
+    # ── stop ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def stop(self, *, patience: float = 10) -> None:
+        """End worker, its flow runs and server, in this order; nothing of ours is left. Twice is as good as once."""
+        self.stop_worker(patience=patience)
+        self._end("server", patience)
+
+    def stop_worker(self, *, patience: float = 10) -> None:
+        """End the worker and its flow runs."""
+        self._end("worker", patience)
+
+    def _end(self, part: Part, patience: float) -> None:
+        if process := self._process(part):
+            for sign in (signal.SIGTERM, signal.SIGKILL):
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, sign)
+                if _gone(process, patience):
+                    break
+        self._sweep(part)
+        self._forget(part)
+
+    def _sweep(self, part: Part) -> None:
+        """Kill what the process left in its session: flow runs whose worker died first."""
+        try:
+            leader = json.loads(self._state(part).read_text())["pid"]
+        except (OSError, ValueError, KeyError):
+            return
+        mark = f"PREFECT_HOME={self.home / 'prefect'}".encode()
+        for pid in _session(leader, mark):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _forget(self, part: Part) -> None:
+        self._state(part).unlink(missing_ok=True)
+
+
+_CHILDREN: dict[int, subprocess.Popen[bytes]] = {}  # those this very process started: they must be reaped
+
+
+def server_settings(root: Path) -> dict[str, str]:
+    """`deployments/server.env` as a mapping."""
+    lines = (root / "deployments" / "server.env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def birth(pid: int) -> str | None:
+    """When the process was born, in the system's own words; None when it is gone or a zombie."""
+    if (child := _CHILDREN.get(pid)) and child.poll() is not None:
+        return None
+    try:
+        # after the name, which may hold anything: state, parent, group, session, …; the 22nd of all is the start
+        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None if Path("/proc/self/stat").exists() else _birth_by_ps(pid)
+    if state == "Z" and child:
+        child.wait()
+    return None if state == "Z" else rest[18]
+
+
+def _birth_by_ps(pid: int) -> str | None:
+    answer = subprocess.run(
+        ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False, timeout=10
+    )
+    state, _, born = answer.stdout.strip().partition(" ")
+    return born.strip() if born and not state.startswith("Z") else None
+
+
+def _session(leader: int, mark: bytes) -> list[int]:
+    """Processes of the leader's session that carry our mark in their environment (Linux; none elsewhere)."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, ValueError):
+            if os.getsid(int(folder.name)) == leader and mark in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+    return found
+
+
+def _gone(process: Process, patience: float) -> bool:
+    end = time.monotonic() + patience
+    while process.alive:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _answers(port: int) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://{HOST}:{port}/api/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False

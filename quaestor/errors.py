@@ -1,0 +1,89 @@
+"""Errors, named by what happens next.
+
+    QuaestorError
+    ├── Temporary            retry later; nothing is wrong with the request
+    │   ├── DatabaseDown
+    │   ├── LeaseHeld        another process is the account's single writer
+    │   └── BrokerAmbiguous  the broker may or may not have the order (law 2): UNKNOWN, never "failed"
+    ├── Permanent            retries are useless; a person must act, and the message says how
+    │   ├── BadInput         a file, row, field or parameter; names the place
+    │   ├── BadConfig        quaestor.toml or the environment
+    │   ├── NotFound         a name nobody knows; answers "did you mean …?"
+    │   ├── BrokerRejected   the broker said no
+    │   ├── PartMissing      an outside part is not installed or not running
+    │   └── BooksDisagree    a proof of the ledger failed; entries stop
+    └── Refused              we chose not to; carries the rule
+
+A docstring is the default message. A message says what happened, where, and the cure.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterable
+
+
+class QuaestorError(Exception):
+    """Something in Quaestor went wrong."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or inspect.getdoc(type(self)) or type(self).__name__)
+
+
+class Temporary(QuaestorError):
+    """A passing fault; the same request may succeed later."""
+
+
+class DatabaseDown(Temporary):
+    """The database does not answer. See `quaestor doctor`."""
+
+
+class LeaseHeld(Temporary):
+    """Another process is this account's single writer; it sends until its lease ends."""
+
+
+class BrokerAmbiguous(Temporary):
+    """The broker did not answer clearly: the order may exist. It stays UNKNOWN until the broker's own list resolves it."""
+
+
+class Permanent(QuaestorError):
+    """A fault that a retry cannot cure; a person must act."""
+
+
+class BadInput(Permanent):
+    """The input cannot be used; nothing was written."""
+
+
+class BadConfig(Permanent):
+    """The configuration cannot be used; nothing was started."""
+
+
+class NotFound(Permanent):
+    """Nobody knows this name."""
+
+    @classmethod
+    def named(cls, kind: str, name: str, known: Iterable[str], cure: str = "") -> NotFound:
+        """An error that names what was asked, the nearest known name, and what there is."""
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+        there = f" Known: {shown}." if names else " None is known yet."
+        return cls(f"Unknown {kind} {name!r}.{hint}{there}{' ' + cure if cure else ''}")
+
+
+class BrokerRejected(Permanent):
+    """The broker refused the order."""
+
+
+class PartMissing(Permanent):
+    """A part that Quaestor needs is missing. See `quaestor doctor`."""
+
+
+class BooksDisagree(Permanent):
+    """The ledger does not prove itself; entries are stopped. See `quaestor status` and the reconcile report."""
+
+
+class Refused(QuaestorError):
+    """We chose not to act."""

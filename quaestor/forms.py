@@ -1,0 +1,59 @@
+"""What each Prefect block must say, as the one configuration has it: plain data, and how a server's block differs.
+
+`deployments/register.py` writes these to the server; `doctor` reads them back and names what a person changed there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from quaestor.config import Config
+
+NAME = "quaestor"  # of the block document that flows load, whatever its type
+
+Form = dict[str, Any]
+
+
+def forms(config: Config, home: Path, base: Path) -> dict[str, Form]:
+    """The fields of every block, as JSON has them, by block type.
+
+    home: the data folder; base: the folder of quaestor.toml, where relative folders start.
+    """
+    account, market, strategies = config.account, config.market, config.strategies
+    return {
+        "quaestor-database": {"home": str(home), "url": config.database.url, "password_secret": ""},
+        "quaestor-paper-broker": {"account": account.alias, **_texts(config.paper.model_dump())},
+        "quaestor-recorded-feed": {
+            "source": market.source,
+            "folder": str(base / market.folder) if market.folder else "",
+            "symbols": list(market.symbols),
+        },
+        "quaestor-local-vault": {"home": str(home)},
+        "quaestor-alerts": {"home": str(home), "console": config.alerts.console, "file": config.alerts.file},
+        "quaestor-trading-plan": {
+            "account": account.alias,
+            "cash": str(account.cash),
+            "symbols": list(market.symbols),
+            "strategies": [use.model_dump(mode="json") for use in strategies.use],
+            "strategies_folder": str(base / strategies.folder) if strategies.folder else "",
+            "first_session": strategies.first_session.isoformat() if strategies.first_session else None,
+            "risk": config.risk.model_dump(mode="json"),
+        },
+    }
+
+
+def differences(form: Form, found: Mapping[str, Any] | None) -> list[str]:
+    """How a server's block differs from the file, field by field; empty when it says the same."""
+    if found is None:
+        return ["is not registered"]
+    return [
+        f"{key}: the file says {value!r}, the block {found.get(key)!r}"
+        for key, value in form.items()
+        if found.get(key) != value
+    ]
+
+
+def _texts(amounts: Mapping[str, object]) -> dict[str, str]:
+    return {key: str(amount) for key, amount in amounts.items()}

@@ -1,0 +1,56 @@
+"""Ingest: history from a source into the bar store, symbol by symbol, incrementally.
+
+A symbol starts after its newest stored bar, with a few sessions of overlap so that late corrections of the vendor are
+seen; a first ingest takes all. Either all of a symbol's bars and splits are stored, or none.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+
+from quaestor.ports import BarStore, Source
+
+OVERLAP = dt.timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What an ingest of one symbol did: bars read, new, changed; first and last session read; splits in the window."""
+
+    symbol: str
+    read: int
+    new: int
+    changed: int
+    first: dt.date | None
+    last: dt.date | None
+    splits: int
+
+
+async def ingest_symbol(
+    source: Source, store: BarStore, symbol: str, start: dt.date | None, end: dt.date | None, *, again: bool = False
+) -> Ingested:
+    """Bring one symbol up to date within [start, end]; `again` re-reads the whole window (a backfill).
+
+    A symbol that was not listed before `end` has nothing yet, which is no error. Raises NotFound for an unknown symbol,
+    BadInput for a window that was asked for and holds no data, and for unusable data; nothing is written then.
+    """
+    first, last = await source.span(symbol)
+    if start is None and end is not None and end < first:
+        return Ingested(symbol, 0, 0, 0, None, None, 0)  # not listed yet
+    since = start or first
+    until = end or max(last, since)
+    if not again:
+        since = await _resume(store, symbol, since, until)
+    history = await source.history(symbol, since, until)
+    new, changed = await store.upsert(history.bars, history.splits, source.name)
+    days = history.bars["session"]
+    return Ingested(symbol, len(days), new, changed, days.min(), days.max(), len(history.splits))  # type: ignore[arg-type]
+
+
+async def _resume(store: BarStore, symbol: str, since: dt.date, until: dt.date) -> dt.date:
+    """Where to go on: after what is stored, unless the window begins before it or ends within it."""
+    stored = (await store.spans()).get(symbol)
+    if stored is None or since < stored[0]:
+        return since
+    return max(since, min(stored[1], until) - OVERLAP)

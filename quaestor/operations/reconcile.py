@@ -1,0 +1,110 @@
+"""Reconcile: books against broker, to the cent and the share (law 5).
+
+Compared are cash, shares by symbol, executions by id, and the state and filled quantity of every order. Executions the
+books lack are booked first (that is collection, not a difference). Any difference left latches entries and tells a
+person, with what would fix it; a clean comparison clears a latch that a difference had set.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+from quaestor.ledger import shares
+from quaestor.orders import OrderUpdate, State
+from quaestor.ports import Alerts, BookStore, Broker, ControlStore, Reconciliation, StoredOrder
+
+ENTRIES = "entries"
+Difference = dict[str, str]
+ZERO = Decimal(0)
+
+
+async def reconcile(
+    books: BookStore, broker: Broker, control: ControlStore, alerts: Alerts, since: dt.date, flow_run_id: str | None
+) -> Reconciliation:
+    """Compare everything since a session, keep the outcome, latch or clear the stop of entries."""
+    executions = await broker.executions(since)
+    await books.book_executions(executions)
+    account, updates = await broker.account(), await broker.orders(since)
+    balances, lots, orders = await books.balances(), await books.lots(), await books.orders_since(since)
+    booked = await books.booked_fills(since)
+    differences = [
+        *_cash(balances.get("cash", ZERO), account.cash),
+        *_positions(shares(lots), account.positions),
+        *_journal(shares(lots), await books.shares_by_journal()),
+        *_fills(booked, {execution.execution_id for execution in executions}),
+        *_orders(orders, updates),
+    ]
+    checked = {"orders": len(updates), "fills": len(executions), "positions": len(account.positions), "cash": 1}
+    settled = await books.last_equity()
+    outcome = Reconciliation(settled.session if settled else None, differences, checked)
+    await control.save_reconciliation(books.account, outcome, flow_run_id)
+    await _act(outcome, books.account, control, alerts)
+    return outcome
+
+
+async def _act(outcome: Reconciliation, account: str, control: ControlStore, alerts: Alerts) -> None:
+    if outcome.ok:
+        await control.clear_latch(account, ENTRIES, "books and broker agree again")
+        return
+    lines = [
+        f"{d['subject']} {d['key']}: ours {d['ours']}, broker {d['theirs']}. {d['cure']}" for d in outcome.differences
+    ]
+    if await control.set_latch(account, ENTRIES, lines[0]):
+        await alerts.send(f"{account}: books and broker disagree; entries are stopped", "\n".join(lines), urgent=True)
+
+
+def _difference(subject: str, key: str, ours: object, theirs: object, cure: str) -> Difference:
+    return {"subject": subject, "key": key, "ours": str(ours), "theirs": str(theirs), "cure": cure}
+
+
+def _cash(ours: Decimal, theirs: Decimal) -> list[Difference]:
+    if ours == theirs:
+        return []
+    cure = f"Find the missing fill, fee or transfer of {theirs - ours} dollars in the broker's statement and book it."
+    return [_difference("cash", "USD", ours, theirs, cure)]
+
+
+def _positions(ours: Mapping[str, Decimal], theirs: Mapping[str, Decimal]) -> list[Difference]:
+    cure = "Look for a split, a transfer or an order placed by hand in this symbol."
+    return [
+        _difference("position", symbol, ours.get(symbol, ZERO), theirs.get(symbol, ZERO), cure)
+        for symbol in sorted({*ours, *theirs})
+        if ours.get(symbol, ZERO) != theirs.get(symbol, ZERO)
+    ]
+
+
+def _journal(lots: Mapping[str, Decimal], journal: Mapping[str, Decimal]) -> list[Difference]:
+    cure = "Lots and journal follow from the same fills: report this as a defect, and do not trade."
+    return [
+        _difference("lots", symbol, lots.get(symbol, ZERO), journal.get(symbol, ZERO), cure)
+        for symbol in sorted({*lots, *journal})
+        if lots.get(symbol, ZERO) != journal.get(symbol, ZERO)
+    ]
+
+
+def _fills(booked: Iterable[str], theirs: Iterable[str]) -> list[Difference]:
+    unknown = sorted(set(booked) - set(theirs))
+    cure = "The broker no longer lists a fill we booked: compare with its statement before trading on."
+    return [_difference("fill", key, "booked", "not listed", cure) for key in unknown]
+
+
+def _orders(orders: Iterable[StoredOrder], updates: Iterable[OrderUpdate]) -> list[Difference]:
+    listed = {update.ref_id: update for update in updates if update.ref_id is not None}
+    return [difference for order in orders if (difference := _order(order, listed.get(order.ref_id))) is not None]
+
+
+def _order(order: StoredOrder, update: OrderUpdate | None) -> Difference | None:
+    never_sent = {State.PLANNED, State.EXPIRED_UNSENT, State.REJECTED}
+    if update is None:
+        if order.state in never_sent:
+            return None
+        cure = "Run the execute flow: it resolves orders by the broker's own list."
+        return _difference("order", str(order.ref_id), order.state.value, "not listed", cure)
+    if (order.state, order.filled) == (update.state, update.filled):
+        return None
+    ours, theirs = f"{order.state.value} {order.filled}", f"{update.state.value} {update.filled}"
+    return _difference(
+        "order", str(order.ref_id), ours, theirs, "Run the execute flow: it follows the broker's states."
+    )

@@ -1,0 +1,94 @@
+"""Sizing: from what strategies want to orders that would get there.
+
+Each strategy has a sleeve: its weight of the account's equity. A target weight of the sleeve becomes whole shares at
+the last close; the difference to what the strategy holds becomes one order, unless it is too small to be worth its
+costs or lies within the rebalance band. A target of zero sells all that is held; a symbol without an opinion is left alone.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Decimal
+from typing import TYPE_CHECKING
+
+from quaestor.bars import DAILY
+from quaestor.orders import Intent, Side
+from quaestor.ports import StoredSignal
+
+if TYPE_CHECKING:
+    from quaestor.config import RiskSection
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An order that a target asks for, with the figures that led to it (dollars, shares)."""
+
+    intent: Intent
+    signal: StoredSignal
+    sleeve: Decimal
+    held: Decimal
+    wanted: Decimal
+
+
+def plan(
+    account: str,
+    session: dt.date,
+    signals: Iterable[StoredSignal],
+    weights: Mapping[str, float],
+    equity: Decimal,
+    shares: Mapping[tuple[str, str], Decimal],
+    prices: Mapping[str, Decimal],
+    limits: RiskSection,
+) -> list[Wanted]:
+    """Orders for a session, exits first; `weights` by strategy, `prices` are reference prices by symbol."""
+    wanted = []
+    for signal in signals:
+        price = prices.get(signal.symbol)
+        if price is None or signal.strategy not in weights:
+            continue
+        held = shares.get((signal.strategy, signal.symbol), ZERO)
+        sleeve = equity * Decimal(repr(weights[signal.strategy]))
+        goal = (sleeve * Decimal(repr(signal.target)) / price).to_integral_value(ROUND_FLOOR)
+        change = _change(held, goal, price, limits)
+        if change:
+            intent = _intent(account, session, signal, change, price)
+            wanted.append(Wanted(intent, signal, sleeve, held, goal))
+    return sorted(wanted, key=lambda w: (not w.intent.reduces, w.intent.strategy, w.intent.symbol))
+
+
+def _change(held: Decimal, goal: Decimal, price: Decimal, limits: RiskSection) -> Decimal:
+    """Shares to trade: positive buys. All of it to open or to close, otherwise only beyond band and minimum."""
+    change = goal - held
+    if goal == 0:
+        return -held
+    if held and abs(change) <= goal * limits.rebalance_band:
+        return ZERO
+    if abs(change) * price < limits.min_order_notional:
+        return ZERO
+    return change.to_integral_value(ROUND_FLOOR) if change > 0 else -((-change).to_integral_value(ROUND_FLOOR))
+
+
+def _intent(account: str, session: dt.date, signal: StoredSignal, change: Decimal, price: Decimal) -> Intent:
+    return Intent(
+        account=account,
+        strategy=signal.strategy,
+        symbol=signal.symbol,
+        session=session,
+        cause_key=f"{signal.symbol}|{DAILY}|{signal.bar_end:%Y-%m-%dT%H:%M:%SZ}",
+        side=Side.BUY if change > 0 else Side.SELL,
+        quantity=abs(change),
+        reference_price=price,
+        reduces=change < 0,
+    )
+
+
+def strategy_shares(lots: Sequence[tuple[str, str, Decimal]]) -> dict[tuple[str, str], Decimal]:
+    """Shares by (strategy, symbol) from (strategy, symbol, quantity) rows."""
+    held: dict[tuple[str, str], Decimal] = {}
+    for strategy, symbol, quantity in lots:
+        held[strategy, symbol] = held.get((strategy, symbol), ZERO) + quantity
+    return held

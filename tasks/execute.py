@@ -1,0 +1,64 @@
+"""Steps of execution: stretches of sessions, each traded under the account's lease."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import acreate_progress_artifact, acreate_table_artifact, aupdate_progress_artifact
+from prefect.cache_policies import NO_CACHE
+
+from quaestor.ledger import Equity
+from quaestor.operations.trade import pending, trade
+from tasks.desk import Desk, holder, passing
+
+
+@task(name="find sessions", retries=2, retry_delay_seconds=2, retry_condition_fn=passing, cache_policy=NO_CACHE)
+async def find_sessions(desk: Desk, start: dt.date | None, end: dt.date | None) -> list[dt.date]:
+    """Sessions that can be traded and are not yet settled."""
+    async with desk.floor() as floor:
+        return await pending(floor, desk.plan().mandate, start, end)
+
+
+# Safe to try again at any point: what is done is found in the database, and the broker knows each ref_id (laws 1–4).
+@task(
+    name="trade sessions",
+    task_run_name="trade {days[0]} to {days[-1]}",
+    retries=3,
+    retry_delay_seconds=[5, 20, 60],
+    retry_condition_fn=passing,
+    timeout_seconds=1800,
+    cache_policy=NO_CACHE,
+    tags=["orders", "database"],
+)
+async def trade_sessions(desk: Desk, days: Sequence[dt.date]) -> dict[str, Any]:
+    """Trade a stretch of sessions in order; progress is an artifact."""
+    shown = await acreate_progress_artifact(0.0, key="execute-progress", description=f"{days[0]} to {days[-1]}")
+    every = max(1, len(days) // 4)
+    done = 0
+
+    async def progress(day: dt.date, equity: Equity) -> None:
+        nonlocal done
+        done += 1
+        if done % every == 0 or done == len(days):
+            text = f"{day}: equity {equity.equity:,.2f}, {done} of {len(days)} sessions"
+            await aupdate_progress_artifact(shown, progress=100.0 * done / len(days), description=text)
+
+    async with desk.floor() as floor:
+        return asdict(await trade(floor, desk.plan().mandate, days, desk.run(), holder(), progress))
+
+
+@task(name="show execution", cache_policy=NO_CACHE, tags=["artifact"])
+async def show_execution(rows: Sequence[dict[str, Any]]) -> None:
+    """The table a person looks at: what was traded, stretch by stretch."""
+    table = [{name: str(value) for name, value in row.items()} for row in rows]
+    total = sum(row["orders"] for row in rows)
+    await acreate_table_artifact(table, key="execution", description=f"{total} orders decided")
+
+
+def stretches(days: Sequence[dt.date], length: int = 64) -> list[list[dt.date]]:
+    """A quarter of sessions at a time: seconds of work, one task run each."""
+    return [list(days[n : n + length]) for n in range(0, len(days), length)]

@@ -1,0 +1,46 @@
+"""The step of reconciliation."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from prefect import task
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from quaestor.operations.reconcile import reconcile
+from quaestor.ports import Reconciliation
+from tasks.desk import Desk, flow_run_id, passing
+
+
+# Reading and comparing: safe to try again while broker or database are away.
+@task(
+    name="compare books and broker",
+    retries=3,
+    retry_delay_seconds=[2, 10, 30],
+    retry_condition_fn=passing,
+    timeout_seconds=600,
+    cache_policy=NO_CACHE,
+    tags=["orders", "database"],
+)
+async def compare(desk: Desk, since: dt.date | None) -> Reconciliation:
+    """Compare cash, positions, fills and orders; latch entries on a difference."""
+    async with desk.floor() as floor:
+        begin = since or dt.date.min
+        return await reconcile(floor.books, floor.broker, floor.control, floor.alerts, begin, flow_run_id())
+
+
+@task(name="show reconciliation", cache_policy=NO_CACHE, tags=["artifact"])
+async def show_reconciliation(outcome: Reconciliation) -> None:
+    """The page a person looks at: agreed, or each difference with its cure."""
+    await acreate_markdown_artifact(page(outcome), key="reconciliation", description="Books against broker")
+
+
+def page(outcome: Reconciliation) -> str:
+    """The comparison as Markdown."""
+    counted = ", ".join(f"{count:,} {what}" for what, count in sorted(outcome.checked.items()))
+    if outcome.ok:
+        return f"# Books and broker agree\n\nCompared up to {outcome.session}: {counted}. No difference.\n"
+    head = f"# {len(outcome.differences)} differences: entries are stopped\n\nCompared: {counted}.\n"
+    rows = [f"| {d['subject']} | {d['key']} | {d['ours']} | {d['theirs']} | {d['cure']} |" for d in outcome.differences]
+    return "\n".join([head, "| what | which | ours | broker | what would fix it |", "|---|---|---|---|---|", *rows, ""])

@@ -1,0 +1,70 @@
+"""Fixtures shared by all tests: one embedded PostgreSQL for the whole run, a fresh migrated database for each test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+for name in [name for name in os.environ if name.startswith(("QUAESTOR_", "PREFECT_"))]:
+    del os.environ[name]
+os.environ["DO_NOT_TRACK"] = "1"
+
+
+@pytest.fixture(scope="session")
+def server_uri() -> Iterator[str]:
+    """An embedded server of our own in a folder under the system's temp folder, gone afterwards."""
+    from quaestor.doors.postgres.embedded import EmbeddedServer
+
+    folder = Path(tempfile.mkdtemp(prefix="quaestor-tests-"))
+    folder.chmod(0o711)
+    server = EmbeddedServer(folder / "home")
+    try:
+        yield server.acquire()
+    finally:
+        server.release()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def template_uri(server_uri: str) -> str:
+    """A migrated, empty database that each test copies."""
+    from quaestor.wiring import upgrade
+
+    uri = _create(server_uri, "template_books")
+    upgrade(uri)
+    return uri
+
+
+@pytest.fixture
+def database_uri(server_uri: str, template_uri: str) -> Iterator[str]:
+    """A fresh migrated database."""
+    name = f"t{uuid.uuid4().hex[:12]}"
+    yield _create(server_uri, name, template="template_books")
+    _run(server_uri, f'drop database "{name}" with (force)')
+
+
+@pytest.fixture
+async def database(database_uri: str) -> AsyncIterator[object]:
+    """An open door to a fresh migrated database."""
+    from quaestor.doors.postgres.database import Database
+
+    async with Database(database_uri) as door:
+        yield door
+
+
+def _create(server_uri: str, name: str, template: str = "template1") -> str:
+    _run(server_uri, f'create database "{name}" template "{template}"')
+    return server_uri.replace("/quaestor?", f"/{name}?")
+
+
+def _run(uri: str, statement: str) -> None:
+    import psycopg
+
+    with psycopg.connect(uri, autocommit=True) as connection:
+        connection.execute(statement)
