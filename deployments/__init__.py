@@ -1,1 +1,1 @@
-"""Addresses: where Quaestor runs, and how it is registered there."""
+"""Addresses: where it runs. No logic."""

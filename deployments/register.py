@@ -27,6 +27,7 @@ import yaml
 
 from quaestor.config import Config
 from quaestor.doors.prefect_api import LOCAL, PrefectApi, Queue
+from quaestor.doors.prefect_local import pool_template
 from quaestor.errors import BadConfig, PartMissing, QuaestorError
 from quaestor.forms import NAME, forms
 
@@ -131,13 +132,6 @@ def check_pool(root: Path, pool: str) -> None:
             )
 
 
-def pool_template(root: Path) -> dict[str, Any]:
-    """The work pool's form: flow runs start in the project's folder, with one start of Python."""
-    template: dict[str, Any] = json.loads((HERE / "work-pool.json").read_text(encoding="utf-8"))
-    template["variables"]["properties"]["working_dir"]["default"] = str(root)
-    return template
-
-
 # ── limits, blocks, automations ───────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -192,7 +186,7 @@ async def _block(client: PrefectClient, block: Block) -> Change:
         found = await client.read_block_document_by_name(NAME, block.get_block_type_slug())
     except ObjectNotFound:
         found = None
-    wanted = json.loads(block.model_dump_json(exclude={"block_type_slug"}))
+    wanted = {key: value for key, value in json.loads(block.model_dump_json()).items() if key != "block_type_slug"}
     if found and found.data == wanted and found.block_schema_id == type(block)._block_schema_id:  # noqa: SLF001
         return "unchanged"
     await block.save(NAME, overwrite=True, client=client)
@@ -290,7 +284,7 @@ async def _set_schedules(names: Sequence[str], *, active: bool) -> None:
     async with get_client() as client:
         for name in names:
             deployment = await client.read_deployment_by_name(name)
-            for schedule in deployment.schedules:
+            for schedule in filter(lambda one: one.active, deployment.schedules):
                 await client.update_deployment_schedule(deployment.id, schedule.id, active=False)
 
 

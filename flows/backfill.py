@@ -20,7 +20,7 @@ from tasks.naming import named
 async def backfill(request: BackfillRequest) -> dict[str, Any]:
     """Fetch these symbols and sessions again; what changed becomes a new version, the old one stays.
 
-    Runs: by hand (the UI's "Custom run", or `prefect deployment run backfill/manual`). Requires: the blocks `main`.
+    Runs: by hand (the UI's "Custom run", or `prefect deployment run backfill/manual`). Requires: the blocks `quaestor`.
     Leaves: bars, the artifact `backfill`, and the event `quaestor.backfill.finished`. It decides nothing.
     """
     desk = await open_desk()

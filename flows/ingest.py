@@ -20,7 +20,7 @@ from tasks.naming import named
 async def ingest(request: IngestRequest = IngestRequest()) -> dict[str, Any]:  # noqa: B008  # the form's defaults
     """Fetch new bars and splits of every symbol, check them, store them.
 
-    Runs: after each close, and by hand. Requires: the blocks `main`. Leaves: bars, splits, the artifact `ingest`,
+    Runs: after each close, and by hand. Requires: the blocks `quaestor`. Leaves: bars, splits, the artifact `ingest`,
     and the event `quaestor.ingest.finished`, which starts `generate-signals`.
     """
     desk = await open_desk()

@@ -98,7 +98,7 @@ class StrategiesSection(Section):
 
 
 class RiskSection(Section):
-    """Limits of the risk gate; each has a unit. Orders that reduce a position pass limits on loss and exposure (law 5)."""
+    """Limits of the risk gate, each with its unit. An order that reduces a position passes all but sanity (law 5)."""
 
     max_order_notional: Amount = Field(Decimal(50_000), gt=0, description="Dollars per order.")
     max_position_weight: Amount = Field(Decimal("0.40"), gt=0, le=1, description="Share of equity in one symbol, 0–1.")
@@ -128,8 +128,8 @@ class RiskSection(Section):
 class PaperSection(Section):
     """The paper broker's costs."""
 
-    slippage_bps: Amount = Field(Decimal("1"), ge=0, le=1000, description="Basis points of the price, against us.")
-    commission: Amount = Field(Decimal("0"), ge=0, description="Dollars per order.")
+    slippage_bps: Amount = Field(Decimal(1), ge=0, le=1000, description="Basis points of the price, against us.")
+    commission: Amount = Field(Decimal(0), ge=0, description="Dollars per order.")
     sec_fee: Amount = Field(Decimal("0.0000278"), ge=0, description="Dollars per dollar sold.")
     taf: Amount = Field(Decimal("0.000166"), ge=0, description="Dollars per share sold.")
 

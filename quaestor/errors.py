@@ -44,7 +44,7 @@ class LeaseHeld(Temporary):
 
 
 class BrokerAmbiguous(Temporary):
-    """The broker did not answer clearly: the order may exist. It stays UNKNOWN until the broker's own list resolves it."""
+    """The broker gave no clear answer: the order may exist. It stays UNKNOWN until the broker's list resolves it."""
 
 
 class Permanent(QuaestorError):

@@ -27,8 +27,8 @@ class Costs:
     sold; taf: dollars per share sold (FINRA's trading activity fee). Fees round up to the cent, as brokers do.
     """
 
-    slippage_bps: Decimal = Decimal("1")
-    commission: Decimal = Decimal("0")
+    slippage_bps: Decimal = Decimal(1)
+    commission: Decimal = Decimal(0)
     sec_fee: Decimal = Decimal("0.0000278")
     taf: Decimal = Decimal("0.000166")
 

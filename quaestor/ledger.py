@@ -136,7 +136,7 @@ def _relieve(fill: Execution, strategy: str, lots: Sequence[Lot]) -> tuple[tuple
 
 
 def book_split(split: Split, account: str, at: dt.datetime, lots: Sequence[Lot]) -> Booked | None:
-    """Rescale all open lots of the symbol, every strategy's; cost stays, so equity does not move by itself. None when nothing is held."""
+    """Rescale every strategy's lots of the symbol; cost stays, so equity does not move. None when nothing is held."""
     if not lots:
         return None
     after = [replace(lot, quantity=split_quantity(lot.quantity, split)) for lot in lots]

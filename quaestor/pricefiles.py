@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from quaestor import quality, tables
 from quaestor.bars import schema
-from quaestor.errors import BadInput
 from quaestor.splits import Split, derive_splits
 from quaestor.tables import Column, Table
 
@@ -46,8 +45,7 @@ def read(raw: bytes, file: str, symbol: str | None = None) -> Prices:
     import polars as pl
 
     table = tables.read(raw, file, PRICES if symbol else SYMBOL | PRICES)
-    if table.cells.is_empty():
-        raise BadInput(f"{file}:1: a header and no rows; add rows or remove the file.")
+    table.refuse_empty()
     typed, misfits = table.cast()
     frame = quality.stamped(typed.with_columns(symbol=pl.lit(symbol)) if symbol else typed)
     _refuse(table, frame, misfits)

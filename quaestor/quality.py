@@ -102,9 +102,12 @@ def refuse(found: pl.DataFrame, say: Callable[[int, str, str], str]) -> None:
     """Raise BadInput with the first finding in words, unless there is none."""
     if found.is_empty():
         return
-    more = found.height - 1
-    tail = f" {more} more problem{'s follow' if more > 1 else ' follows'}." if more else ""
-    raise BadInput(say(*found.row(0)) + tail)
+    raise BadInput(say(*found.row(0)) + more(found.height - 1))
+
+
+def more(count: int) -> str:
+    """How many problems follow the one that is told, as the end of a message."""
+    return f" {count} more problem{'s follow' if count > 1 else ' follows'}." if count else ""
 
 
 def explain(bars: pl.DataFrame, row: int, field: str, rule: str, places: Places) -> str:
@@ -121,7 +124,7 @@ def _other(bars: pl.DataFrame, row: int, rule: str, places: Places) -> str:
     import polars as pl
 
     symbol, session = bars["symbol"][row], bars["session"][row]
-    above = bars.head(row).with_row_index("at").filter(pl.col("symbol") == symbol)
+    above = bars.head(row).with_row_index("at").filter(pl.col("symbol").eq_missing(symbol))
     match rule:
         case "no_session":
             return calendar.why_closed(session)
@@ -148,7 +151,7 @@ def rules() -> tuple[Rule, ...]:
 def _missing(name: str) -> Rule:
     import polars as pl
 
-    return Rule("missing", name, pl.col(name).is_null(), "is empty; fill it in or remove the row.")
+    return Rule("missing", name, pl.col(name).is_null(), "empty; fill it in or remove the row.")
 
 
 def _price(name: str) -> Sequence[Rule]:

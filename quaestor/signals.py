@@ -89,7 +89,7 @@ def _as_polars(name: str, answer: Any) -> pl.DataFrame:
     if missing := [column for column in ANSWER if column not in frame.columns]:
         raise BadInput(f"{name}: the answer lacks {', '.join(missing)}: return the columns symbol, session, target.")
     asked = frame[list(ANSWER)]
-    return asked if isinstance(asked, pl.DataFrame) else pl.DataFrame(pl.from_pandas(asked.reset_index(drop=True)))
+    return asked if isinstance(asked, pl.DataFrame) else pl.DataFrame(pl.from_pandas(asked))
 
 
 def _checked(name: str, raw: pl.DataFrame, history: pl.DataFrame) -> pl.DataFrame:
@@ -110,7 +110,7 @@ def _checked(name: str, raw: pl.DataFrame, history: pl.DataFrame) -> pl.DataFram
         (pl.col("shown").is_null(), "is about a bar that the strategy was not shown; answer for the frame's rows"),
     )
     for wrong, why in rules:
-        _refuse(name, answer.sort("session", "symbol"), wrong, why)
+        _refuse(name, answer, wrong, why)
     _require_sleeve(name, answer)
     return answer.drop("shown")
 
@@ -137,8 +137,8 @@ def _typed(name: str, raw: pl.DataFrame) -> pl.DataFrame:
 
 
 def _refuse(name: str, answer: pl.DataFrame, wrong: pl.Expr, why: str) -> None:
-    """Raise BadInput for the first row that is wrong."""
-    for row in answer.filter(wrong).head(1).iter_rows(named=True):
+    """Raise BadInput for the first row (by session and symbol) that is wrong."""
+    for row in answer.filter(wrong).sort("session", "symbol").head(1).iter_rows(named=True):
         value = f": target {row['target']}" if "target" in row else ""
         raise BadInput(f"{name}: {row['symbol']} {row['session']}{value} {why}.")
 

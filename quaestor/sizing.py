@@ -2,7 +2,7 @@
 
 Each strategy has a sleeve: its weight of the account's equity. A target weight of the sleeve becomes whole shares at
 the last close; the difference to what the strategy holds becomes one order, unless it is too small to be worth its
-costs or lies within the rebalance band. A target of zero sells all that is held; a symbol without an opinion is left alone.
+costs or lies within the rebalance band. A target of zero sells all; a symbol without an opinion is left alone.
 """
 
 from __future__ import annotations

@@ -110,9 +110,8 @@ def agreed(bars: pl.DataFrame, declared: Sequence[Declared], derived: Sequence[S
     for split in derived:
         if split.session in at_bar:
             _refuse_unlike(at_bar[split.session], split)
-    return tuple(
-        sorted([each.split for each in declared] + [split for split in derived if split.session not in at_bar])
-    )
+    undeclared = [split for split in derived if split.session not in at_bar]
+    return tuple(sorted([each.split for each in declared] + undeclared))
 
 
 def _first_bar(bars: pl.DataFrame, split: Split) -> dt.date | None:
@@ -131,10 +130,8 @@ def _refuse_unseen(bars: pl.DataFrame, declared: Declared) -> None:
 
 def _refuse_unlike(declared: Declared, derived: Split) -> None:
     if declared.split.ratio != derived.ratio:
-        told = (
-            f"{_text(declared.split.ratio)} on {derived.session}, but the adjusted closes tell {_text(derived.ratio)}"
-        )
-        raise BadInput(f"{declared.place}: {told}; correct the one that is wrong.")
+        told = f"{_text(declared.split.ratio)}, but the adjusted closes tell {_text(derived.ratio)}"
+        raise BadInput(f"{declared.place}: {told} on {derived.session}; correct the one that is wrong.")
 
 
 def _text(ratio: Fraction) -> str:

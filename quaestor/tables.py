@@ -59,6 +59,12 @@ class Table:
         head = f"{self.file}: {self.spot(row)}" if self.lines is None else f"{self.file}:{self.lines[row]}"
         return f"{head}: field {self.spelled.get(field, field)!r}"
 
+    def refuse_empty(self) -> None:
+        """Raise BadInput for a table without rows."""
+        if self.cells.is_empty():
+            head = self.file if self.lines is None else f"{self.file}:1"
+            raise BadInput(f"{head}: a header and no rows; add rows or remove the file.")
+
     def cast(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The cells typed (numbers as floats), and the findings: cells that hold something else, now null."""
         import polars as pl
@@ -171,9 +177,8 @@ def _refuse_ragged(text: pl.Series, lines: pl.Series, file: str) -> None:
     width = text.str.replace_all('"[^"]*"', "").str.count_matches(",", literal=True) + 1
     odd = (width != width[0]).arg_true()
     if len(odd):
-        more = f" {len(odd) - 1} more such lines follow." if len(odd) > 1 else ""
-        has = f"{width[odd[0]]} fields, but the header has {width[0]}"
-        raise BadInput(f"{file}:{lines[odd[0]]}: {has}; write one field per column, without extra commas.{more}")
+        has = f"{width[odd[0]]} fields, but the header has {width[0]}; write one per column, without extra commas."
+        raise BadInput(f"{file}:{lines[odd[0]]}: {has}{quality.more(len(odd) - 1)}")
 
 
 def _fields(text: pl.Series, file: str) -> pl.DataFrame:
@@ -211,7 +216,8 @@ def _arrow(raw: bytes, file: str) -> Any:
         table = pq.ParquetFile(pa.BufferReader(raw)).read()
         table.validate(full=True)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{file}: not a sound Parquet file ({str(error)[:100]!r}); write it again.") from error
+        why = str(error).partition("\n")[0].partition(". ")[0]
+        raise BadInput(f"{file}: not a sound Parquet file ({why[:100].rstrip('.')}); write it again.") from error
     return table
 
 

@@ -7,21 +7,27 @@ Everything heavy is imported when it is needed: `quaestor status` must stay chea
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quaestor.config import Config, RiskSection, StrategiesSection, digest, parse
-from quaestor.errors import BadConfig
+from quaestor.errors import BadConfig, PartMissing
 from quaestor.exchange import Costs
 
 if TYPE_CHECKING:
     from quaestor.doors.postgres.database import Database
+    from quaestor.doors.postgres.embedded import EmbeddedServer
+    from quaestor.doors.postgres.reads import Reads
+    from quaestor.doors.prefect_api import PrefectApi
+    from quaestor.doors.prefect_local import LocalPrefect
+    from quaestor.doors.usage import Usage
     from quaestor.operations.decide import Mandate
     from quaestor.operations.trade import Floor
-    from quaestor.ports import Alerts, Quotes, Run, Source, Vault
+    from quaestor.ports import Alerts, BarStore, Quotes, Run, SignalStore, Source, Vault
     from quaestor.strategies.catalogue import Built
 
 ROOT = Path(__file__).resolve().parents[1]  # the checkout (or the image's folder): flows, prefect.yaml
@@ -133,9 +139,7 @@ def alerts(home: Path, file: str = "", console: bool = True) -> Alerts:
 
 def quotes(database: Database) -> Quotes:
     """Prices out of the stored bars."""
-    from quaestor.doors.postgres.bars import BarStore
-
-    return BarStore(database)
+    return bar_store(database)
 
 
 def paper_broker(database: Database, alias: str, costs: Costs) -> Any:
@@ -195,19 +199,153 @@ def run_info(flow_run_id: str | None, config_digest: str) -> Run:
 
 def floor(database: Database, account: str, broker: Any, told: Alerts) -> Floor:
     """All doors of a trading session."""
-    from quaestor.doors.postgres.bars import BarStore
     from quaestor.doors.postgres.books import BookStore
     from quaestor.doors.postgres.control import ControlStore, LeaseStore
-    from quaestor.doors.postgres.signals import SignalStore
     from quaestor.operations.trade import Floor
 
     return Floor(
         books=BookStore(database, account),
-        signals=SignalStore(database),
-        quotes=BarStore(database),
+        signals=signal_store(database),
+        quotes=quotes(database),
         leases=LeaseStore(database),
         control=ControlStore(database),
         alerts=told,
         broker=broker,
         market=broker,
     )
+
+
+# ── the configured parts: what the console and everything outside Prefect uses ────────────────────────────────────────
+
+
+def embedded(loaded: Loaded) -> EmbeddedServer:
+    """The embedded server of the data folder; raises BadConfig where a server elsewhere is configured."""
+    from quaestor.doors.postgres.embedded import EmbeddedServer
+
+    if loaded.config.database.url:
+        raise BadConfig("A database URL is configured, so there is no embedded server to start or stop.")
+    return EmbeddedServer(loaded.home)
+
+
+@contextmanager
+def uri(loaded: Loaded, *, create: bool = False) -> Iterator[str]:
+    """The database's URI while the block runs; `create` makes the embedded cluster when there is none yet."""
+    if url := loaded.config.database.url:
+        yield with_password(url, None)
+        return
+    server = embedded(loaded)
+    if not create and not server.status().initialized:
+        raise PartMissing(
+            f"There are no books in {loaded.home} yet. Run `quaestor db upgrade`, or see `quaestor demo`."
+        )
+    with server as found:
+        yield found
+
+
+@contextmanager
+def reads(loaded: Loaded) -> Iterator[Reads]:
+    """The configured account's books, read-only."""
+    from quaestor.doors.postgres.reads import Reads
+
+    with uri(loaded) as found, Reads(found, loaded.config.account.alias) as door:
+        yield door
+
+
+def database_facts(loaded: Loaded) -> dict[str, Any]:
+    """Where the database is and whether it runs, for people."""
+    if url := loaded.config.database.url:
+        from quaestor.doors.postgres.database import shown
+
+        return {"kind": "server", "where": shown(url)}
+    return {"kind": "embedded", **asdict(embedded(loaded).status())}
+
+
+@asynccontextmanager
+async def configured_database(loaded: Loaded) -> AsyncIterator[Database]:
+    """The configured database, open, with the newest schema."""
+    with uri(loaded, create=True) as found:
+        upgrade(found)
+        from quaestor.doors.postgres.database import Database
+
+        async with Database(found) as database:
+            yield database
+
+
+@asynccontextmanager
+async def configured_floor(loaded: Loaded) -> AsyncIterator[Floor]:
+    """All doors of a trading session, open."""
+    config = loaded.config
+    async with configured_database(loaded) as database:
+        costs = Costs(**config.paper.model_dump())
+        broker = paper_broker(database, config.account.alias, costs)
+        told = alerts(loaded.home, config.alerts.file, config.alerts.console)
+        yield floor(database, config.account.alias, broker, told)
+
+
+def configured_source(loaded: Loaded) -> Source:
+    """The configured source of history."""
+    market = loaded.config.market
+    return source(market.source, loaded.resolve(market.folder) if market.folder else "")
+
+
+def configured_plan(loaded: Loaded) -> Plan:
+    """What the configured account trades."""
+    config = loaded.config
+    folder = loaded.resolve(config.strategies.folder) if config.strategies.folder else None
+    return plan(
+        config.account.alias, config.account.cash, config.market.symbols, config.strategies, folder, config.risk
+    )
+
+
+def bar_store(database: Database) -> BarStore:
+    """Bars in the database."""
+    from quaestor.doors.postgres.bars import BarStore
+
+    return BarStore(database)
+
+
+def signal_store(database: Database) -> SignalStore:
+    """Signals in the database."""
+    from quaestor.doors.postgres.signals import SignalStore
+
+    return SignalStore(database)
+
+
+# ── Prefect, seen from outside ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def local_prefect(loaded: Loaded) -> LocalPrefect:
+    """The server and worker that `up` starts."""
+    from quaestor.doors.prefect_local import LocalPrefect
+
+    prefect = loaded.config.prefect
+    return LocalPrefect(loaded.home, ROOT, prefect.port, pool=prefect.work_pool)
+
+
+def prefect_api(loaded: Loaded) -> PrefectApi:
+    """The Prefect server: PREFECT_API_URL where it is set, else the one that `up` started."""
+    from quaestor.doors.prefect_api import LOCAL, PrefectApi
+
+    told = os.environ.get("PREFECT_API_URL")
+    local = local_prefect(loaded)
+    url = told or (local.url if local.port else LOCAL)
+    return PrefectApi(url, os.environ.get("PREFECT_API_AUTH_STRING", ""))
+
+
+def block_differences(loaded: Loaded, api: PrefectApi) -> list[str]:
+    """Where the server's blocks say something else than the configuration; empty when they agree."""
+    from quaestor.forms import NAME, differences, forms
+
+    wanted = forms(loaded.config, loaded.home, loaded.resolve("."))
+    return [
+        f"{slug} {difference}"
+        for slug, form in wanted.items()
+        for difference in differences(form, api.block_data(slug, NAME))
+    ]
+
+
+def usage(pids: Sequence[int]) -> Usage:
+    """CPU seconds and memory of these processes and their descendants."""
+    from quaestor.doors.usage import sample
+
+    return sample(pids)

@@ -1,0 +1,1 @@
+"""Steps: thin Prefect tasks, each a policy around one operation."""

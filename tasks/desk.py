@@ -15,10 +15,9 @@ from blocks import Alerts, LocalVault, PaperBroker, QuaestorDatabase, RecordedFe
 from quaestor import wiring
 from quaestor.doors.postgres.database import Database
 from quaestor.errors import Temporary
+from quaestor.forms import NAME
 from quaestor.operations.trade import Floor
 from quaestor.ports import Run
-
-NAME = "main"  # every block document of this system; `deployments.register` writes them
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,8 @@ class Desk:
         return self.trading.account
 
     def plan(self) -> wiring.Plan:
-        """What trades: the plan's strategies over the feed's universe."""
-        return self.trading.open(self.feed.symbols)
+        """What trades: the plan's strategies and limits."""
+        return self.trading.open()
 
     def run(self) -> Run:
         """Who acts: this flow run, this commit, this plan."""
@@ -60,7 +59,7 @@ async def open_desk() -> Desk:
     """Load every form by name; a missing one says that `python -m deployments.register` must run."""
     forms = (QuaestorDatabase, PaperBroker, RecordedFeed, LocalVault, Alerts, TradingPlan)
     loaded = await asyncio.gather(*(form.aload(NAME) for form in forms))
-    return Desk(*loaded)  # type: ignore[arg-type]
+    return Desk(*loaded)
 
 
 def flow_run_id() -> str | None:

@@ -15,7 +15,9 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -25,6 +27,10 @@ PAGE = 200  # the server's own limit of objects in one answer
 FINAL = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 BUSY = ("PENDING", "RUNNING", "CANCELLING")
 LOCAL = "http://127.0.0.1:4200/api"
+
+
+class _Exists(BadInput):
+    """Somebody else has just created it."""
 
 
 class _Busy(Temporary):
@@ -134,9 +140,12 @@ class PrefectApi:
         idempotency_key: str | None = None,
     ) -> str:
         """Start `flow/deployment` now; the flow run's id. The same idempotency key answers the same run."""
-        body: dict[str, Any] = {"parameters": dict(parameters), "tags": list(tags), "state": {"type": "SCHEDULED"}}
-        if idempotency_key:
-            body["idempotency_key"] = idempotency_key
+        body = {
+            "parameters": dict(parameters),
+            "tags": list(tags),
+            "state": {"type": "SCHEDULED"},
+            "idempotency_key": idempotency_key or str(uuid.uuid4()),  # so that asking again starts one run
+        }
         answer = self._call("POST", f"/deployments/{self.deployment(name).id}/create_flow_run", body)
         return str(answer["id"])
 
@@ -221,8 +230,10 @@ class PrefectApi:
         try:
             found = self._call("GET", place)
         except NotFound:
-            self._call("POST", create, body)
-            return True
+            with suppress(_Exists):  # a worker that starts at this moment makes the pool too
+                self._call("POST", create, body)
+                return True
+            found = self._call("GET", place)
         if all(found.get(key) == value for key, value in wanted.items()):
             return False
         self._call("PATCH", place, dict(wanted))
@@ -304,6 +315,8 @@ class PrefectApi:
             return _Busy(f"Prefect at {self.url} is too busy for {path} ({error.code}). Try again; see its log.")
         if error.code >= http.client.INTERNAL_SERVER_ERROR:
             return Temporary(f"Prefect at {self.url} stumbled over {path}: {error.code} {detail}")
+        if error.code == http.client.CONFLICT:
+            return _Exists(f"Prefect at {self.url} has it already: {path}. {detail}")
         return BadInput(f"Prefect refused {path}: {error.code} {detail}")
 
 

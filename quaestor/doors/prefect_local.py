@@ -26,7 +26,8 @@ from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 from quaestor.errors import BadInput, PartMissing
 
@@ -127,39 +128,54 @@ class LocalPrefect:
         # What `prefect server start` itself runs in the background, without the console's second of imports.
         command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
         command += ["--host", HOST, "--port", str(port), "--timeout-keep-alive", "5", "--log-level", "warning"]
-        env = {**server_settings(self.root), **extra, "PREFECT__SERVER_FINAL": "1"}
-        server = self._launch("server", command, port, env)
+        env = {**self.environment(port), **server_settings(self.root), **extra, "PREFECT__SERVER_FINAL": "1"}
+        server = self._launch("server", command, env, port)
         self._await_server(server, timeout)
         if fresh:
             self._keep_template()
         return self.url
 
-    def start_worker(self, *, limit: int = 4, extra_env: Mapping[str, str] | None = None) -> int:
-        """Start the process worker unless it runs; its pid. The pool must exist: `PrefectApi.ensure_pool`.
+    def start_worker(self, *, limit: int = 4, poll: float = 1.0, extra_env: Mapping[str, str] | None = None) -> int:
+        """Start the process worker unless it runs; its pid. Raises PartMissing where no server runs.
 
-        limit: flow runs at a time, about 150 MB each.
+        limit: flow runs at a time, about 150 MB each; poll: seconds between two looks for work.
         """
         if worker := self._process("worker"):
             return worker.pid
         command = [sys.executable, "-m", "prefect", "--no-prompt", "worker", "start", "--type", "process"]
         command += ["--pool", self.pool, "--name", f"local-{os.getpid()}", "--limit", str(limit)]
-        command += ["--install-policy", "never"]
+        command += ["--install-policy", "never", "--base-job-template", str(self._write_template())]
         env = {
-            "PREFECT_WORKER_QUERY_SECONDS": "2",
+            "PREFECT_WORKER_QUERY_SECONDS": str(poll),
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # the zombie reaper's measure: three missed are a death
             "PYTHONUNBUFFERED": "1",
-            **(extra_env or {}),
         }
-        return self._launch("worker", command, self.port, env).pid
+        return self._launch("worker", command, {**self.environment(extra=extra_env or {}), **env}).pid
 
-    def _launch(self, part: Part, command: list[str], port: int, extra: Mapping[str, str]) -> Process:
+    def await_worker(self, timeout: float = 60) -> None:
+        """Wait until the server knows the worker as online; raises PartMissing, with its last words, when it is not."""
+        end = time.monotonic() + timeout
+        place = f"{self.url}/work_pools/{self.pool}/workers/filter"
+        while not (worker := self._process("worker")) or not _online(place):
+            if not worker or time.monotonic() > end:
+                raise PartMissing(f"The Prefect worker is not online. {self._last_words('worker')}")
+            time.sleep(0.2)
+
+    def _write_template(self) -> Path:
+        """The pool's form, for a worker that comes before `deployments/register.py` has made the pool."""
+        path = self.home / "run" / "work-pool.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(pool_template(self.root)))
+        return path
+
+    def _launch(self, part: Part, command: list[str], env: Mapping[str, str], port: int = 0) -> Process:
         for folder in (self.home / "run", self.home / "logs", self.home / "prefect"):
             folder.mkdir(parents=True, exist_ok=True)
         with self.log(part).open("ab") as log:
             child = subprocess.Popen(
                 command,
                 cwd=self.root,
-                env={**self.environment(port), **extra},
+                env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -172,10 +188,10 @@ class LocalPrefect:
         state.with_suffix(".new").replace(state)
         return process
 
-    def environment(self, port: int = 0) -> dict[str, str]:
-        """The environment of our Prefect processes: this one's, without another Prefect's settings."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
-        url = f"http://{HOST}:{port or self.port}/api"
+    def environment(self, port: int = 0, extra: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+        """The environment of our Prefect processes: this one's and `extra`, without another Prefect's settings."""
+        kept = {key: value for key, value in {**os.environ, **extra}.items() if not key.startswith("PREFECT_")}
+        url = f"http://{HOST}:{port}/api" if port else self.url
         paths = [str(self.root), *filter(None, [kept.get("PYTHONPATH")])]
         return {
             **kept,
@@ -289,6 +305,13 @@ def server_settings(root: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
+def pool_template(root: Path) -> dict[str, Any]:
+    """The form of the work pool: flow runs start in the project's folder, with one start of Python."""
+    template: dict[str, Any] = json.loads((root / "deployments" / "work-pool.json").read_text())
+    template["variables"]["properties"]["working_dir"]["default"] = str(root)
+    return template
+
+
 def birth(pid: int) -> str | None:
     """When the process was born, in the system's own words; None when it is gone or a zombie."""
     if (child := _CHILDREN.get(pid)) and child.poll() is not None:
@@ -341,9 +364,19 @@ def _free(port: int) -> bool:
 
 
 def _answers(port: int) -> bool:
+    return _ask(f"http://{HOST}:{port}/api/health") is True
+
+
+def _online(place: str) -> bool:
+    return bool(_ask(place, b'{"workers": {"status": {"any_": ["ONLINE"]}}}'))
+
+
+def _ask(place: str, body: bytes | None = None) -> Any:
+    """The server's answer, or None; an office's proxy knows nothing of it."""
+    request = urllib.request.Request(place, body, {"Content-Type": "application/json"})  # noqa: S310 - our own server
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"http://{HOST}:{port}/api/health", timeout=2) as answer:
-            return bool(answer.status == 200)
+        with opener.open(request, timeout=2) as answer:
+            return json.loads(answer.read())
     except OSError:
-        return False
+        return None

@@ -1,4 +1,4 @@
-"""The local vault: an encrypted file (law 10). The key lies in the OS keyring, or in a key file only its owner can read.
+"""The local vault: an encrypted file (law 10). Its key lies in the OS keyring, or in a file only its owner can read.
 
 The file holds every version of every secret as one Fernet token (AES-128-CBC with HMAC-SHA256); a write goes to a new
 file that replaces the old one in one step, under a lock, so that a crash leaves the old vault whole.
@@ -90,7 +90,7 @@ class LocalVault:
                 key = Fernet.generate_key().decode()
                 keyring.set_password(SERVICE, str(self._folder), key)
         except keyring.errors.KeyringError as error:
-            raise PartMissing(f"The OS keyring does not answer ({error}); set [vault] key = \"file\".") from error
+            raise PartMissing(f'The OS keyring does not answer ({error}); set [vault] key = "file".') from error
         return key
 
     def _key_from_file(self) -> bytes:
@@ -103,7 +103,8 @@ class LocalVault:
             _write_private(self._key_file, Fernet.generate_key())
         mode = stat.S_IMODE(self._key_file.stat().st_mode)
         if mode & 0o077:
-            raise BadConfig(f"Others can read the vault's key {self._key_file} (mode {mode:04o}); run: chmod 600 {self._key_file}")
+            cure = f"run: chmod 600 {self._key_file}"
+            raise BadConfig(f"Others can read the vault's key {self._key_file} (mode {mode:04o}); {cure}")
         return self._key_file.read_bytes()
 
     def _make_folder(self) -> None:

@@ -1,6 +1,6 @@
 """Signals: run a strategy over the stored bars and keep what it wants after each session.
 
-Only bars up to `end` are read, so what is decided later cannot lean on later prices; within the window law 9 (checked by
+Only bars up to `end` are read, so nothing leans on later prices; within the window law 9 (checked by
 `quaestor.truncation`) says that each target depends on the bars up to its own session alone.
 """
 

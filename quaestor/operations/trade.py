@@ -175,14 +175,14 @@ async def _decide_once(
 ) -> tuple[int, int]:
     if await floor.books.decided(day, day):
         return 0, 0
-    standing = await _standing(floor, mandate, day, settled)
+    standing = await _standing(floor, mandate, settled)
     decision = await decide(mandate, day, signals, standing, floor.quotes, run)
     if not await floor.books.decide(decision, lease):
         return 0, 0
     return len(decision.intents), len(decision.refusals)
 
 
-async def _standing(floor: Floor, mandate: Mandate, day: dt.date, settled: Equity | None) -> Standing:
+async def _standing(floor: Floor, mandate: Mandate, settled: Equity | None) -> Standing:
     balances = await floor.books.balances()
     cash = balances.get("cash", Decimal(0))
     equity = settled.equity if settled is not None else cash

@@ -53,10 +53,13 @@ class BarStore:
 
         parameters = {"symbols": list(symbols), "timeframe": DAILY, "start": start, "end": end}
         buffer = io.BytesIO()
-        async with self._database.transaction() as connection, connection.cursor() as cursor:
-            async with cursor.copy(SQL["copy_bars"], parameters) as copy:
-                async for block in copy:
-                    buffer.write(block)
+        async with (
+            self._database.transaction() as connection,
+            connection.cursor() as cursor,
+            cursor.copy(SQL["copy_bars"], parameters) as copy,
+        ):
+            async for block in copy:
+                buffer.write(block)
         columns = {**schema(), "ts": pl.Datetime("us"), "version": pl.Int32()}
         if not buffer.tell():
             return pl.DataFrame(schema={**schema(), "version": pl.Int32()})

@@ -31,7 +31,7 @@ LOG_LIMIT = 8 * 2**20  # bytes; a longer log becomes postgres.log.old
 MARKER = "server.lock"
 BIRTH = """\
 CREATE EXTENSION vector;
-CREATE ROLE quaestor LOGIN PASSWORD '{password}';
+CREATE ROLE quaestor LOGIN CREATEDB PASSWORD '{password}';
 CREATE DATABASE quaestor OWNER quaestor;
 """  # one statement a line, in template1: the new database inherits the extension
 

@@ -62,7 +62,7 @@ class LeaseStore:
         who = (
             f"{rows[0]['holder']} holds it until {rows[0]['expires_at']:%H:%M:%S} UTC" if rows else "it was just taken"
         )
-        return f"Another process is the single writer of account {account!r}: {who}. Wait for it, or end it; nothing was sent."
+        return f"Another process writes for account {account!r}: {who}. Wait for it, or end it; nothing was sent."
 
     async def _renew(self, lease: Lease) -> None:
         """Until cancelled; a lost lease ends the renewing, and the next guarded write fails."""
@@ -85,7 +85,7 @@ async def guard(connection: Connection, lease: Lease) -> None:
     parameters = {"account": lease.account, "holder": lease.holder, "epoch": lease.epoch}
     if not await (await connection.execute(SQL["guard_lease"], parameters)).fetchone():
         raise LeaseHeld(
-            f"The lease of account {lease.account!r}, epoch {lease.epoch}, is lost: this process was paused for too long "
+            f"The lease of account {lease.account!r}, epoch {lease.epoch}, is lost: this process was paused too long "
             "or another took over. Nothing was written; run it again."
         )
 

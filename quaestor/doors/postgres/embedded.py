@@ -66,7 +66,7 @@ class EmbeddedServer:
     def acquire(self) -> str:
         """Use the server, starting it where it does not run; the libpq URI of its database. May be nested.
 
-        Raises BadConfig for a home that cannot be used, PartMissing without binaries, DatabaseDown if it does not start.
+        Raises BadConfig for a home that cannot be used, PartMissing without binaries, DatabaseDown when nothing starts.
         """
         with self._turn:
             self._forget_parents_place()

@@ -11,7 +11,6 @@ the lock is free, clean up, remove the mark. Who comes after a `kill -9` in betw
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
@@ -27,7 +26,7 @@ from quaestor.errors import DatabaseDown
 
 START_PATIENCE = 30.0  # seconds; a recovery after a crash may need some
 STOP_PATIENCE = 30.0  # seconds; the last checkpoint on a slow disk
-ORPHAN_PATIENCE = 5.0  # seconds; orphaned backends end at once, unless they compute
+ORPHAN_PATIENCE = 3.0  # seconds; orphaned backends end at once, unless they compute
 POLL = 0.003  # seconds
 SOCKET_FOLDER_LIMIT = 60  # characters; the socket's name is added, and the system allows ~100
 SETTINGS = {
@@ -97,9 +96,8 @@ class Postmaster:
         if self.ready:
             return
         if self.pid is not None and not self._says_ready():
-            raise DatabaseDown(
-                f"PostgreSQL in {self.cluster.data} is still starting; try again. Its log: {self.cluster.log}"
-            )
+            state = self._state() or "starting"
+            raise DatabaseDown(f"PostgreSQL in {self.cluster.data} is {state}; try again. Its log: {self.cluster.log}")
         self.stop()
 
     def _start(self) -> None:
@@ -137,6 +135,7 @@ class Postmaster:
             processes.tell(pid, signal.SIGKILL)
         self._wait(lambda: not self.alive, ORPHAN_PATIENCE)
         if self.alive:
+            self.cluster.stopping.unlink()
             raise DatabaseDown(
                 f"A server of {self.cluster.data} lives where this process cannot see or end it (another container?). "
                 "End it there, then try again."
@@ -169,21 +168,27 @@ class Postmaster:
         processes.give(folder)
         return folder
 
-    def _pid_file(self) -> list[str]:
+    def _pid_file(self) -> list[str] | None:
         """Its lines: pid, data folder, start time, port, socket folder, addresses, shared memory, state."""
         try:
             return (self.cluster.data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
-            return []
+            return None
 
     def _recorded_pid(self) -> int | None:
         """What the pid file says; 0 when it says nothing legible, None when there is none."""
         lines = self._pid_file()
-        return (int(lines[0]) if lines[0].isdigit() else 0) if lines else None
+        if lines is None:
+            return None
+        return int(lines[0]) if lines and lines[0].isdigit() else 0
+
+    def _state(self) -> str:
+        """What the postmaster says of itself: starting, ready, stopping, or nothing yet."""
+        lines = self._pid_file() or []
+        return lines[7].strip() if len(lines) >= 8 else ""
 
     def _says_ready(self) -> bool:
-        lines = self._pid_file()
-        return len(lines) >= 8 and lines[7].strip() == "ready"
+        return self._state() == "ready"
 
     def _answers(self) -> bool:
         """Whether somebody listens at the socket on record: only the server's user could have made one there."""

@@ -78,6 +78,7 @@ def command_line(pid: int) -> list[str] | None:
 
 
 def exists(pid: int) -> bool:
+    """Whether there is such a process."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -88,7 +89,8 @@ def exists(pid: int) -> bool:
 
 
 def tell(pid: int, word: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it ended by itself
+    """Send a signal to a process that may have ended by itself."""
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, word)
 
 

@@ -312,7 +312,7 @@ latch = Table(
     _time("set_at", now=True),
     _time("cleared_at", nullable=True),
     _text("cleared_reason", nullable=True),
-    comment="A latched stop: `entries` (the books disagree) or `halt` (the kill switch); open while cleared_at is null.",
+    comment="A latched stop: `entries` (books disagree) or `halt` (kill switch); open while cleared_at is null.",
 )
 Index("ix_latch_open", latch.c.account, latch.c.name, unique=True, postgresql_where="cleared_at is null")
 

@@ -84,12 +84,25 @@ def test_a_symbol_without_a_bar_at_the_rebalance_is_out_until_the_next(market):
     assert {symbol for symbol, _ in targets} == {"IBM"}
 
 
-@pytest.mark.parametrize("ratio", [Fraction(3), Fraction(1, 3), Fraction(1, 30)], ids=str)
-def test_a_split_is_no_return(market, ratio):
-    """A holding that stood still across a split gained nothing, so nothing is held."""
-    split = Split("AAPL", dt.date(2020, 1, 31), ratio)
-    still = market({"AAPL": [90.0] + [float(90 / ratio)] * 4}, [split], start="2020-01-30")
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(90.0, 45.0, id="2 for 1, exact in floats"),
+        pytest.param(1.14, 0.38, id="3 for 1: the floats' difference is a gain of 2e-16"),
+        pytest.param(1.41, 4.23, id="1 for 3: the same"),
+    ],
+)
+def test_a_holding_that_stood_still_across_a_split_gained_nothing(market, before, after):
+    split = Split("AAPL", dt.date(2020, 1, 31), Fraction(str(before)) / Fraction(str(after)))
+    still = market({"AAPL": [before] + [after] * 4}, [split], start="2020-01-30")
     assert set(answer(Momentum(top=1, lookback=2, skip=0), still).values()) == {0.0}
+
+
+def test_the_rounding_of_a_split_does_not_break_a_tie(market):
+    """Both double; AAPL's floats (3 for 1, from 1.05 to 0.70) fall short of it by 2e-16."""
+    split = Split("AAPL", dt.date(2020, 1, 31), Fraction(3))
+    twins = market({"AAPL": [1.05, 0.35, 0.7], "IBM": [1.05, 1.05, 2.1]}, [split], start="2020-01-30")
+    assert {key[0] for key, target in answer(Momentum(top=1, lookback=2, skip=0), twins).items() if target} == {"AAPL"}
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_wilders_first_average_is_the_simple_mean_of_the_first_changes(market):
 
 
 @pytest.mark.parametrize(
-    "base", [20.0, 20.1, 33.3, 1004.7], ids=["exact in floats", "noisy", "noisy too", "noisier: less of it left"]
+    "base", [20.0, 20.1, 33.3, 1004.7], ids=["floats say a bit more", "a bit less", "more", "8e-12 less"]
 )
 def test_an_rsi_of_exactly_ten_is_not_below_ten_whatever_the_floats_say(market, base):
     tie = market({"AAPL": [base, round(base + 0.1, 1), round(base - 0.8, 1)]})
@@ -88,10 +88,18 @@ def test_without_a_loss_the_rsi_is_a_hundred(market):
     assert prices.frame.select(rsi=RsiReversion()._rsi())["rsi"].to_list() == [None, None, 100.0, 100.0]
 
 
-@pytest.mark.parametrize("ratio", [Fraction(3), Fraction(1, 3), Fraction(1, 30), Fraction(7)], ids=str)
-def test_a_split_is_no_loss(market, ratio):
-    split = Split("AAPL", dt.date(2020, 1, 3), ratio)
-    still = market({"AAPL": [210.0] * 2 + [float(210 / ratio)] * 4}, [split])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(210.0, 105.0, id="2 for 1, exact in floats"),
+        pytest.param(1.05, 0.35, id="3 for 1: the floats' difference is a loss of 2e-16, and no gain beside it"),
+        pytest.param(1.01, 3.03, id="1 for 3: the same"),
+        pytest.param(2.45, 0.35, id="7 for 1: the same"),
+    ],
+)
+def test_a_split_is_no_loss(market, before, after):
+    ratio = Fraction(str(before)) / Fraction(str(after))
+    still = market({"AAPL": [before] * 2 + [after] * 4}, [Split("AAPL", dt.date(2020, 1, 3), ratio)])
     assert still.frame.select(rsi=RsiReversion()._rsi())["rsi"].to_list() == [None, None, 100.0, 100.0, 100.0, 100.0]
 
 

@@ -35,8 +35,10 @@ GUARDS = (
         return null;
     end $$
     """,
-    "create constraint trigger balance after insert on posting deferrable initially deferred"
-    " for each row execute function check_balance()",
+    """
+    create constraint trigger balance after insert on posting deferrable initially deferred
+    for each row execute function check_balance()
+    """,
 )
 
 
@@ -164,7 +166,7 @@ def upgrade() -> None:
         sa.Column("cleared_at", postgresql.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("cleared_reason", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_latch")),
-        comment="A latched stop: `entries` (the books disagree) or `halt` (the kill switch); open while cleared_at is null.",
+        comment="A latched stop: `entries` (books disagree) or `halt` (kill switch); open while cleared_at is null.",
     )
     op.create_index("ix_latch_open", "latch", ["account", "name"], unique=True, postgresql_where="cleared_at is null")
     op.create_table(
@@ -391,4 +393,3 @@ def upgrade() -> None:
     )
     for statement in GUARDS:
         op.execute(statement)
-

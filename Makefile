@@ -1,0 +1,56 @@
+# Two commands on a fresh machine with Python 3.11 or newer and make: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+ONLY ?=
+
+.PHONY: setup demo up down test test-full check format bench clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    the whole loop on real recorded prices, through Prefect, in a folder of its own"
+	@echo "make up      database, Prefect server, worker and schedules; leaves them running"
+	@echo "make down    ends what 'make up' started"
+	@echo "make test    all tests but the long ones (under ten minutes)"
+	@echo "make check   lint, types, import contracts"
+	@echo "make bench   figures with goal and verdict; ONLY=area for one area"
+	@echo "make setup   only the virtual environment"
+
+setup: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("Quaestor needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Set PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	PIP_CONSTRAINT=constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED)
+	@$(BIN)/quaestor demo
+
+up: $(INSTALLED)
+	@$(BIN)/quaestor up
+
+down: $(INSTALLED)
+	@$(BIN)/quaestor down
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not full"
+
+test-full: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(INSTALLED)
+	@$(BIN)/python tests/bench/run.py $(ONLY)
+
+clean:
+	rm -rf .venv .quaestor .mypy_cache .ruff_cache .pytest_cache .hypothesis bench-results.json

@@ -1,0 +1,191 @@
+"""Looking at the books: status, positions, orders, pnl, refusals, why."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+
+from quaestor import wiring
+from quaestor.console import output
+from quaestor.console.output import Column, Row
+
+NO_BOOKS = "The books are empty. `make demo` shows a filled house; `quaestor ingest` begins your own."
+
+
+@contextmanager
+def reads() -> Iterator[Any]:
+    """The configured account's books, read-only."""
+    loaded = wiring.load()
+    with wiring.reads(loaded) as door:
+        yield door
+
+
+def positions(arguments: argparse.Namespace) -> int:
+    """Shares held, by strategy and symbol."""
+    with reads() as door:
+        rows = [row | {"average_cost": row["cost"] / row["quantity"]} for row in door.rows("positions")]
+    if arguments.json:
+        output.print_json(rows)
+        return 0
+    output.table(
+        rows,
+        [
+            Column("strategy", "strategy"),
+            Column("symbol", "symbol"),
+            Column("quantity", "shares", output.number, right=True),
+            Column("average_cost", "cost/share", output.money, right=True),
+            Column("price", "last close", output.money, right=True),
+            Column("market_value", "value", output.money, right=True),
+            Column("unrealized", "unrealized", output.signed, right=True, style=output.gain),
+            Column("weight", "weight", output.percent, right=True),
+            Column("since", "since"),
+        ],
+        title=f"Positions at the close of {rows[0]['priced_at']}" if rows else "",
+        empty="No position is open.",
+    )
+    return 0
+
+
+def orders(arguments: argparse.Namespace) -> int:
+    """Orders, newest first."""
+    with reads() as door:
+        rows = door.orders(
+            symbol=arguments.symbol,
+            strategy=arguments.strategy,
+            state=arguments.state,
+            session=arguments.session,
+            limit=arguments.limit or None,
+        )
+    if arguments.json:
+        output.print_json(rows)
+        return 0
+    output.table(
+        rows,
+        [
+            Column("ref_id", "order", lambda value: str(value)[:8]),
+            Column("session", "session"),
+            Column("strategy", "strategy"),
+            Column("side", "side", style=lambda side: "green" if side == "buy" else "red"),
+            Column("quantity", "shares", output.number, right=True),
+            Column("symbol", "symbol"),
+            Column("state", "state"),
+            Column("average_price", "filled at", output.money, right=True),
+            Column("fee", "fee", output.money, right=True),
+            Column("reason", "note", output.text),
+        ],
+        title="Orders, newest first (`quaestor why ORDER` explains one)",
+        empty="No order was ever decided.",
+    )
+    return 0
+
+
+def pnl(arguments: argparse.Namespace) -> int:
+    """Profit and loss by strategy, symbol or session."""
+    with reads() as door:
+        if arguments.by == "session":
+            return _sessions(door.rows("equity_by_session", limit=arguments.limit or None), arguments)
+        rows, account = door.rows("pnl"), door.row("equity")
+    if arguments.by != "both":
+        rows = _grouped(rows, arguments.by)
+    if arguments.json:
+        output.print_json({"rows": rows, "account": account})
+        return 0
+    names = ["strategy", "symbol"] if arguments.by == "both" else [arguments.by]
+    shown = [*rows, _sum(rows, names[0])] if rows else []
+    amounts = ("realized", "unrealized", "fees", "total")
+    money = [Column(n, n, output.signed, right=True, style=output.gain) for n in amounts]
+    output.table(
+        shown, [*(Column(name, name, output.text) for name in names), *money], title="P&L, dollars", empty=NO_BOOKS
+    )
+    return 0
+
+
+def _sessions(rows: list[Row], arguments: argparse.Namespace) -> int:
+    if arguments.json:
+        output.print_json(rows)
+        return 0
+    change = Column("change", "change", output.signed, right=True, style=output.gain)
+    amounts = [Column(n, n.replace("_", " "), output.money, right=True) for n in ("equity", "cash", "market_value")]
+    output.table(rows, [Column("session", "session"), *amounts, change], title="Equity by session", empty=NO_BOOKS)
+    return 0
+
+
+def _grouped(rows: list[Row], by: str) -> list[Row]:
+    names = sorted({row[by] for row in rows})
+    return [_sum([row for row in rows if row[by] == name], by) | {by: name} for name in names]
+
+
+def _sum(rows: list[Row], first: str) -> dict[str, Any]:
+    totals = {n: sum((row[n] for row in rows), Decimal(0)) for n in ("realized", "unrealized", "fees", "total")}
+    return {first: "all", **totals}
+
+
+def refusals(arguments: argparse.Namespace) -> int:
+    """Decisions not to act, newest first."""
+    with reads() as door:
+        rows = door.rows("refusals", limit=arguments.limit or None)
+    if arguments.json:
+        output.print_json(rows)
+        return 0
+    columns = [Column(n, n) for n in ("session", "strategy", "symbol", "side", "rule", "observed")]
+    limit = [Column("limit_value", "limit"), Column("unit", "unit")]
+    output.table(rows, [*columns, *limit], title="Refusals", empty="Nothing was refused.")
+    return 0
+
+
+def why(arguments: argparse.Namespace) -> int:
+    """Why an order was made: bars, strategy, target, checks, run, commit, and what became of it."""
+    with reads() as door:
+        row = door.why(arguments.order)
+    if arguments.json:
+        output.print_json(row)
+        return 0
+    evidence = row["provenance"]
+    target, strategy, bar = evidence["target"], evidence["strategy"], evidence["bars"][0]
+    parameters = ", ".join(f"{name}={value}" for name, value in strategy["parameters"].items()) or "none"
+    sleeve, equity = Decimal(target["sleeve"]), Decimal(target["equity"])
+    size = f"{float(target['weight']):.2%} of a sleeve of {sleeve:,.2f} (equity {equity:,.2f})"
+    seen = f"{bar['bars_seen']} daily bars of {bar['symbol']} from {bar['first_session']} to {bar['bar_end'][:10]}"
+    output.facts(
+        [
+            ("order", f"{row['side']} {output.number(row['quantity'])} {row['symbol']} in session {row['session']}"),
+            ("id", str(row["ref_id"])),
+            ("became", f"{row['state']}, {_fills(row['fills'])}" + (f" ({row['reason']})" if row["reason"] else "")),
+            ("saw", f"{seen}, close {bar['close']}, data version {bar['bar_version']}"),
+            ("strategy", f"{strategy['name']}, version {strategy['version']}"),
+            ("parameters", parameters),
+            ("target", f"{size} at {target['reference_price']}: {target['wanted']} shares, held {target['held']}"),
+            ("flow run", evidence["flow_run_id"] or "none (from the console)"),
+            ("signal run", evidence["signal_flow_run_id"] or "none (from the console)"),
+            ("commit", evidence["code_commit"]),
+            ("configuration", evidence["config_digest"]),
+        ]
+    )  # fmt: skip
+    _checks(evidence["checks"])
+    columns = [
+        Column("at", "at", _time),
+        Column("state", "state"),
+        Column("cause", "cause"),
+        Column("epoch", "lease epoch"),
+    ]
+    output.table(row["events"], columns, title="What happened to it")
+    return 0
+
+
+def _checks(checks: list[Row]) -> None:
+    shown = [Column("rule", "rule"), Column("observed", "observed"), Column("limit", "limit"), Column("unit", "unit")]
+    verdict = Column("ok", "verdict", lambda ok: "pass" if ok else "REFUSED", style=lambda ok: "green" if ok else "red")
+    output.table(checks, [*shown, verdict], title="Risk checks")
+
+
+def _fills(fills: list[Row]) -> str:
+    parts = [f"{output.number(fill['quantity'])} at {fill['price']:.2f}, fee {fill['fee']:.2f}" for fill in fills]
+    return "; ".join(parts) or "no fill"
+
+
+def _time(value: dt.datetime) -> str:
+    return f"{value:%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"

@@ -1,0 +1,230 @@
+"""`quaestor`: what a person types. Each command says what it does and shows an example; errors are one or two lines."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from quaestor import __version__
+from quaestor.errors import QuaestorError, Temporary
+
+EXIT_FAILED = 1
+EXIT_TRY_AGAIN = 75  # sysexits.h: EX_TEMPFAIL
+
+Option = tuple[tuple[str, ...], dict[str, Any]]
+
+
+def _day(text: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date; write it like 2013-03-01") from error
+
+
+def _option(*flags: str, **settings: Any) -> Option:
+    return flags, settings
+
+
+JSON = _option("--json", action="store_true", help="for machines: JSON instead of a table")
+START = _option("--start", type=_day, metavar="DATE", help="first session (default: where the last run stopped)")
+END = _option("--end", type=_day, metavar="DATE", help="last session (default: the newest)")
+
+
+def _limit(default: int) -> Option:
+    return _option(
+        "--limit", type=int, default=default, metavar="N", help=f"at most N rows, 0 for all (default {default})"
+    )
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: where its function lives (module:name), what it does, an example, its options."""
+
+    name: str
+    where: str
+    help: str
+    example: str
+    options: tuple[Option, ...] = ()
+    commands: tuple[Command, ...] = field(default=())
+
+
+COMMANDS = (
+    Command("doctor", "doctor:doctor", "check every part and say the cure", "quaestor doctor", (JSON,)),
+    Command(
+        "demo",
+        "demo:demo",
+        "run the whole loop on recorded prices, or show the last demo",
+        "quaestor demo --last --json",
+        (_option("--last", action="store_true", help="show the last demo's summary, run nothing"), JSON),
+    ),
+    Command("up", "stack:up", "start database, Prefect, worker and schedules, and leave them running", "quaestor up"),
+    Command("down", "stack:down", "end everything that `up` started", "quaestor down"),
+    Command(
+        "drain",
+        "stack:drain",
+        "let running flows end, then stop the worker",
+        "quaestor drain --patience 300",
+        (_option("--patience", type=float, default=600.0, metavar="SECONDS", help="how long to wait (default 600)"),),
+    ),
+    Command(
+        "run",
+        "stack:run",
+        "start a deployment by name",
+        "quaestor run backfill/manual symbols=AAPL,IBM start=2012-01-03 end=2012-12-31 --wait 300",
+        (
+            _option("deployment", help="flow/deployment, such as ingest/recorded"),
+            _option("fields", nargs="*", metavar="name=value", help="fields of the flow's form"),
+            _option("--wait", type=float, metavar="SECONDS", help="wait for it to end"),
+        ),
+    ),
+    Command("status", "stack:status", "what stands where", "quaestor status --json", (JSON,)),
+    Command("positions", "books:positions", "shares held, with their value", "quaestor positions", (JSON,)),
+    Command(
+        "orders",
+        "books:orders",
+        "orders, newest first",
+        "quaestor orders --symbol AAPL --limit 10",
+        (
+            _option("--symbol", type=str.upper, help="only this symbol"),
+            _option("--strategy", help="only this strategy"),
+            _option("--state", help="only this state, such as filled"),
+            _option("--session", type=_day, metavar="DATE", help="only this session"),
+            _limit(20),
+            JSON,
+        ),
+    ),
+    Command(
+        "pnl",
+        "books:pnl",
+        "profit and loss",
+        "quaestor pnl --by strategy",
+        (
+            _option("--by", choices=("both", "strategy", "symbol", "session"), default="both", help="how to group it"),
+            _limit(20),
+            JSON,
+        ),
+    ),
+    Command(
+        "refusals", "books:refusals", "decisions not to act, with their rule", "quaestor refusals", (_limit(20), JSON)
+    ),
+    Command(
+        "why",
+        "books:why",
+        "why an order was made",
+        "quaestor why 3f2a91c0",
+        (_option("order", help="the order's id, or its first characters"), JSON),
+    ),
+    Command(
+        "ingest",
+        "loop:ingest",
+        "fetch new bars and splits, here and now",
+        "quaestor ingest AAPL MSFT --end 2013-03-01",
+        (
+            _option("symbols", nargs="*", metavar="SYMBOL", help="symbols (default: the configured universe)"),
+            START,
+            END,
+            _option("--again", action="store_true", help="read the whole window again, not only what is new"),
+            JSON,
+        ),
+    ),
+    Command(
+        "signals", "loop:signals", "run the strategies over the stored bars", "quaestor signals", (START, END, JSON)
+    ),
+    Command("execute", "loop:execute", "trade the sessions that have signals", "quaestor execute", (START, END, JSON)),
+    Command("reconcile", "loop:reconcile", "compare books and broker", "quaestor reconcile", (JSON,)),
+    Command("report", "loop:report", "write the devlog and its pictures", "quaestor report", (START, END, JSON)),
+    Command(
+        "db",
+        "",
+        "the database: upgrade, status, start, stop, url",
+        "quaestor db upgrade",
+        commands=(
+            Command("upgrade", "db:upgrade", "bring the schema up to date", "quaestor db upgrade"),
+            Command("status", "db:status", "where it is and whether it runs", "quaestor db status", (JSON,)),
+            Command("start", "db:start", "start the embedded server and keep it running", "quaestor db start"),
+            Command(
+                "stop",
+                "db:stop",
+                "let the embedded server end with its last user",
+                "quaestor db stop --force",
+                (_option("--force", action="store_true", help="end it now, whoever uses it"),),
+            ),
+            Command("url", "db:url", "print the URI, password and all, for other tools", "psql $(quaestor db url)"),
+        ),
+    ),
+    Command(
+        "vault",
+        "",
+        "the local vault: names, set",
+        "quaestor vault set database-password",
+        commands=(
+            Command("names", "vault:names", "names of the secrets", "quaestor vault names", (JSON,)),
+            Command(
+                "set",
+                "vault:put",
+                "store a secret, typed unseen or piped in",
+                "quaestor vault set database-password < file",
+                (_option("name", help="the secret's name"),),
+            ),
+        ),
+    ),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The console script; the exit code is 0, 1 for an error, 75 for one that may pass by itself."""
+    parsed = parser().parse_args(arguments)
+    try:
+        return _function(parsed.where)(parsed)
+    except QuaestorError as error:
+        sys.stderr.write(f"quaestor: {error}\n")
+        return EXIT_TRY_AGAIN if isinstance(error, Temporary) else EXIT_FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write("quaestor: interrupted\n")
+        return 130
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands."""
+    root = argparse.ArgumentParser(
+        prog="quaestor",
+        description="Quaestor trades, keeps the books, and can say why.",
+        epilog="Data lives in QUAESTOR_HOME; settings in quaestor.toml. `quaestor COMMAND --help` shows an example.",
+    )
+    root.add_argument("--version", action="version", version=f"quaestor {__version__}")
+    _add(root, COMMANDS)
+    return root
+
+
+def _add(parent: argparse.ArgumentParser, commands: Sequence[Command]) -> None:
+    chosen = parent.add_subparsers(metavar="COMMAND", required=True)
+    for command in commands:
+        help_text = command.help[0].upper() + command.help[1:] + "."
+        child = chosen.add_parser(
+            command.name, help=command.help, description=help_text, epilog=f"Example: {command.example}"
+        )
+        for flags, settings in command.options:
+            child.add_argument(*flags, **settings)
+        if command.commands:
+            _add(child, command.commands)
+        else:
+            child.set_defaults(where=command.where)
+
+
+def _function(where: str) -> Callable[[argparse.Namespace], int]:
+    module, _, name = where.partition(":")
+    function: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(f"quaestor.console.{module}"), name)
+    return function
+
+
+if __name__ == "__main__":
+    sys.exit(main())

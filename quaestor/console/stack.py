@@ -1,0 +1,187 @@
+"""The local stack: `up` starts database, Prefect server, worker and schedules; `down` ends them, `drain` gently."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from quaestor import wiring
+from quaestor.console import output
+from quaestor.errors import BadInput, PartMissing
+from quaestor.operations import drain as operation
+
+
+def up(arguments: argparse.Namespace) -> int:
+    """Start everything and leave it running; what runs already is left alone."""
+    del arguments
+    loaded = wiring.load()
+    start(loaded, schedules=True)
+    prefect = wiring.local_prefect(loaded)
+    output.facts(
+        [
+            ("Prefect UI", prefect.ui),
+            ("work pool", loaded.config.prefect.work_pool),
+            ("data", str(loaded.home)),
+            ("logs", str(loaded.home / "logs")),
+            ("next", "`quaestor run ingest/recorded` starts the loop now; `make down` ends everything"),
+        ],
+        title="Quaestor is up.",
+    )
+    return 0
+
+
+def start(loaded: wiring.Loaded, *, schedules: bool, environment: Mapping[str, str] | None = None) -> None:
+    """Database, server, worker and registration; the slow parts side by side."""
+    prefect = wiring.local_prefect(loaded)
+    if not loaded.config.database.url:
+        wiring.embedded(loaded).pin()
+    try:
+        upgrading = _program(loaded, "-m", "quaestor.console.cli", "db", "upgrade")
+        url = prefect.start_server()
+        extra = [] if schedules else ["--no-schedules"]
+        root = str(wiring.ROOT)
+        registering = _program(loaded, "-m", "deployments.register", "--root", root, *extra, PREFECT_API_URL=url)
+        prefect.start_worker(extra_env={**_environment(loaded), **(environment or {})})
+        _finish(upgrading, "The database could not be upgraded")
+        _finish(registering, "Registering at the Prefect server failed")
+    except BaseException:
+        stop(loaded)
+        raise
+
+
+def _program(loaded: wiring.Loaded, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """A Python program of ours, in a process of its own: it may import what the console must not."""
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=wiring.ROOT,
+        env={**_environment(loaded), **environment},
+    )
+
+
+def _environment(loaded: wiring.Loaded) -> dict[str, str]:
+    found = {**os.environ, "QUAESTOR_HOME": str(loaded.home)}
+    if loaded.path is not None:
+        found["QUAESTOR_CONFIG"] = str(loaded.path)
+    return found
+
+
+def _finish(program: subprocess.Popen[str], problem: str) -> None:
+    said, _ = program.communicate(timeout=180)
+    if program.returncode:
+        raise PartMissing(f"{problem}: {' '.join(said.split())[-600:]}")
+
+
+def down(arguments: argparse.Namespace) -> int:
+    """End everything that `up` started."""
+    del arguments
+    stop(wiring.load())
+    sys.stdout.write("Quaestor is down: nothing of it runs.\n")
+    return 0
+
+
+def stop(loaded: wiring.Loaded) -> None:
+    """Worker first, then the server, then the database."""
+    wiring.local_prefect(loaded).stop()
+    if not loaded.config.database.url:
+        server = wiring.embedded(loaded)
+        server.unpin()
+        server.stop()
+
+
+def drain(arguments: argparse.Namespace) -> int:
+    """Let running flows end, then stop the worker: no run is left as a zombie."""
+    loaded = wiring.load()
+    api, pool = wiring.prefect_api(loaded), loaded.config.prefect.work_pool
+    operation.drain(api, pool, wiring.local_prefect(loaded).stop_worker, patience=arguments.patience)
+    sys.stdout.write("The worker has ended; nothing was running. `make up` starts it again.\n")
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Start a deployment by name, with the fields of its form as JSON or name=value."""
+    loaded = wiring.load()
+    api = wiring.prefect_api(loaded)
+    request = _request(arguments.fields)
+    run_id = api.run_deployment(arguments.deployment, {"request": request} if request else {})
+    if arguments.wait:
+        done = api.wait(run_id, arguments.wait)
+        if done.state_type != "COMPLETED":
+            raise PartMissing(f"Flow run {done.name} ended as {done.state}: {done.message}")
+        sys.stdout.write(f"{done.name}: {done.state}\n")
+        return 0
+    sys.stdout.write(f"Started {arguments.deployment}: flow run {run_id}\n")
+    return 0
+
+
+def _request(fields: list[str]) -> dict[str, Any]:
+    """name=value pairs as a form's fields: JSON where it can be read so, else text; symbols are split at commas."""
+    request: dict[str, Any] = {}
+    for field in fields:
+        name, given, value = field.partition("=")
+        if not given:
+            raise BadInput(f"{field!r} is no field; write name=value, such as end=2013-03-01 or symbols=AAPL,MSFT.")
+        request[name] = value.split(",") if name == "symbols" else _value(value)
+    return request
+
+
+def _value(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """What stands where: account, books, stops, lease, Prefect."""
+    loaded = wiring.load()
+    found: dict[str, Any] = {"account": loaded.config.account.alias, "home": str(loaded.home)}
+    with wiring.reads(loaded) as door:
+        equity, lease, reconciled = door.row("equity"), door.row("lease"), door.row("last_reconcile")
+        found |= door.row("counts") or {}
+        found["session"] = equity["session"] if equity else None
+        found["equity"] = equity["equity"] if equity else None
+        found["cash"] = equity["cash"] if equity else None
+        found["stops"] = door.rows("latches")
+        found["writer"] = lease["holder"] if lease and lease["live"] else None
+        found["reconciled"] = (
+            {"ok": reconciled["ok"], "session": reconciled["session"], "at": reconciled["at"]} if reconciled else None
+        )
+    found["prefect"] = wiring.local_prefect(loaded).status()
+    if arguments.json:
+        output.print_json(found)
+        return 0
+    _show(found)
+    return 0
+
+
+def _show(found: dict[str, Any]) -> None:
+    prefect, reconciled = found["prefect"], found["reconciled"]
+    stops = "; ".join(f"{stop['name']}: {stop['reason']}" for stop in found["stops"]) or "none"
+    checked = (
+        f"{'agree' if reconciled['ok'] else 'DIFFER'} at {reconciled['session']}" if reconciled else "never compared"
+    )
+    output.facts(
+        [
+            ("account", found["account"]),
+            ("books at", output.text(found["session"])),
+            ("equity", output.money(found["equity"])),
+            ("cash", output.money(found["cash"])),
+            ("orders", f"{found['orders']} ({found['open_orders']} open, {found['unknown_orders']} unknown)"),
+            ("fills", str(found["fills"])),
+            ("refusals", str(found["refusals"])),
+            ("stops", stops),
+            ("broker", checked),
+            ("writer", output.text(found["writer"])),
+            ("bars", f"{found['bars']:,} of {found['symbols']} symbols, newest {output.text(found['last_bar'])}"),
+            ("prefect", prefect["url"] if prefect["healthy"] else "not running (`make up`)"),
+            ("data", found["home"]),
+        ]
+    )  # fmt: skip

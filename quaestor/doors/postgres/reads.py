@@ -1,0 +1,91 @@
+"""What the console reads: one connection, read-only, one consistent picture; the writer is never blocked."""
+
+from __future__ import annotations
+
+import datetime as dt
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from quaestor.doors.postgres.database import OPTIONS, shown
+from quaestor.doors.postgres.sql import queries
+from quaestor.errors import DatabaseDown, NotFound, PartMissing
+
+if TYPE_CHECKING:
+    import psycopg
+
+Row = dict[str, Any]
+SQL = queries("reads")
+SHORTEST = 4  # characters of an order's id
+
+
+class Reads:
+    """Rows about one account; a context manager over one synchronous connection."""
+
+    def __init__(self, uri: str, account: str) -> None:
+        self._uri = uri
+        self._account = account
+        self._connection: psycopg.Connection[Row] | None = None
+
+    def __enter__(self) -> Self:
+        import psycopg
+        from psycopg.rows import dict_row
+
+        try:
+            self._connection = psycopg.connect(self._uri, options=OPTIONS, connect_timeout=5, row_factory=dict_row)
+        except psycopg.Error as error:
+            reason = " ".join(str(error).split())
+            raise DatabaseDown(
+                f"The database at {shown(self._uri)} does not answer: {reason}. Run `quaestor doctor`."
+            ) from error
+        self._connection.read_only = True
+        self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def rows(self, name: str, **parameters: Any) -> list[Row]:
+        """All rows of a named query (see sql/reads.sql)."""
+        import psycopg
+
+        if self._connection is None:
+            raise DatabaseDown("The console's connection is closed; open it with `with`.")
+        try:
+            return self._connection.execute(SQL[name], {"account": self._account, **parameters}).fetchall()
+        except psycopg.errors.UndefinedTable as error:
+            raise PartMissing("The database has no Quaestor tables yet. Run `quaestor db upgrade`.") from error
+
+    def row(self, name: str, **parameters: Any) -> Row | None:
+        """The first row, or None."""
+        return next(iter(self.rows(name, **parameters)), None)
+
+    def orders(
+        self,
+        *,
+        symbol: str | None = None,
+        strategy: str | None = None,
+        state: str | None = None,
+        session: dt.date | None = None,
+        limit: int | None = None,
+    ) -> list[Row]:
+        """Our orders, newest first."""
+        return self.rows("orders", symbol=symbol, strategy=strategy, state=state, session=session, limit=limit)
+
+    def why(self, order: str) -> Row:
+        """All evidence of one order, found by the beginning of its id. Raises NotFound."""
+        prefix = order.lower().strip()
+        found = self.rows("order", prefix=prefix.replace("%", "").replace("_", "")) if len(prefix) >= SHORTEST else []
+        if len(found) != 1:
+            raise NotFound(self._not_one(order, [str(row["ref_id"]) for row in found]))
+        row = found[0]
+        events, fills = (self.rows(name, ref_id=row["ref_id"]) for name in ("order_events", "order_fills"))
+        return row | {"events": events, "fills": fills}
+
+    def _not_one(self, order: str, found: list[str]) -> str:
+        if found:
+            return f"{order!r} begins several orders: {', '.join(found)}. Give more characters."
+        some = ", ".join(row["ref_id"] for row in self.rows("order_ids")) or "none yet"
+        return f"No order begins with {order!r} ({SHORTEST} characters or more). Newest: {some}. See `quaestor orders`."

@@ -1,0 +1,129 @@
+-- name: revision
+-- Which schema the database has; the table is missing before the first upgrade.
+select version_num as revision from alembic_version
+
+-- name: positions
+-- Open lots by strategy and symbol, valued at the newest stored close up to the newest settled session.
+with settled as (select max(session) as session from equity where account = %(account)s),
+held as (
+    select strategy, symbol, sum(quantity) as quantity, sum(cost) as cost, min(session) as since
+    from lot where account = %(account)s and quantity > 0 group by strategy, symbol
+)
+select h.strategy, h.symbol, h.quantity, h.cost, h.since, b.close::numeric as price, b.session as priced_at,
+       h.quantity * b.close::numeric as market_value, h.quantity * b.close::numeric - h.cost as unrealized,
+       h.quantity * b.close::numeric / nullif(e.equity, 0) as weight
+from held h
+cross join settled s
+left join equity e on e.account = %(account)s and e.session = s.session
+left join lateral (
+    select close, session from bar
+    where symbol = h.symbol and timeframe = '1d' and session <= s.session order by ts desc, version desc limit 1
+) b on true
+order by h.strategy, h.symbol
+
+-- name: orders
+-- Our orders, newest first, with what the broker made of them.
+select i.ref_id, i.session, i.strategy, i.symbol, i.side, i.quantity, i.order_type, i.limit_price, i.reference_price,
+       s.state, s.filled, s.average_price, s.broker_id, s.reason, f.fee
+from intent i
+join order_state s using (ref_id)
+left join lateral (select sum(fee) as fee from fill where ref_id = i.ref_id) f on true
+where i.account = %(account)s
+  and (%(symbol)s::text is null or i.symbol = %(symbol)s)
+  and (%(strategy)s::text is null or i.strategy = %(strategy)s)
+  and (%(state)s::text is null or s.state = %(state)s)
+  and (%(session)s::date is null or i.session = %(session)s)
+order by i.session desc, i.reduces, i.strategy desc, i.symbol desc
+limit %(limit)s
+
+-- name: pnl
+-- Realized P&L and fees from the journal, unrealized from open lots at the newest settled close, by strategy and symbol.
+with settled as (select max(session) as session from equity where account = %(account)s),
+booked as (
+    select p.strategy, p.symbol,
+           -coalesce(sum(p.amount) filter (where p.ledger_account = 'realized'), 0) as realized,
+           coalesce(sum(p.amount) filter (where p.ledger_account = 'fees'), 0) as fees
+    from posting p join entry e on e.id = p.entry_id
+    where e.account = %(account)s and p.symbol <> '' group by p.strategy, p.symbol
+),
+open_lots as (
+    select l.strategy, l.symbol, sum(l.quantity * b.close::numeric - l.cost) as unrealized
+    from lot l cross join settled s
+    join lateral (
+        select close from bar
+        where symbol = l.symbol and timeframe = '1d' and session <= s.session order by ts desc, version desc limit 1
+    ) b on true
+    where l.account = %(account)s and l.quantity > 0 group by l.strategy, l.symbol
+)
+select coalesce(b.strategy, o.strategy) as strategy, coalesce(b.symbol, o.symbol) as symbol,
+       coalesce(b.realized, 0) as realized, coalesce(o.unrealized, 0) as unrealized, coalesce(b.fees, 0) as fees,
+       coalesce(b.realized, 0) + coalesce(o.unrealized, 0) - coalesce(b.fees, 0) as total
+from booked b full join open_lots o using (strategy, symbol)
+order by 1, 2
+
+-- name: equity
+-- The account at its newest settled session.
+select * from equity where account = %(account)s order by session desc limit 1
+
+-- name: equity_by_session
+-- The account, session by session, newest first.
+select session, cash, market_value, equity, realized, unrealized, fees,
+       equity - lag(equity) over (order by session) as change
+from equity where account = %(account)s order by session desc limit %(limit)s
+
+-- name: order
+-- One order by the beginning of its id, with all its evidence.
+select i.*, s.state, s.epoch, s.broker_id, s.filled, s.average_price, s.reason, s.updated_at
+from intent i join order_state s using (ref_id)
+where i.account = %(account)s and i.ref_id::text like %(prefix)s || '%%'
+order by i.ref_id limit 3
+
+-- name: order_events
+-- What happened to an order, in order.
+select at, state, epoch, cause, detail from order_event where ref_id = %(ref_id)s order by id
+
+-- name: order_fills
+-- Its executions.
+select execution_id, quantity, price, fee, session, at from fill where ref_id = %(ref_id)s order by at, execution_id
+
+-- name: order_ids
+-- Some ids that exist, for a helpful message.
+select ref_id::text as ref_id from intent where account = %(account)s order by planned_at desc limit 3
+
+-- name: refusals
+-- Decisions not to act, newest first.
+select session, strategy, symbol, side, quantity, rule, limit_value, observed, unit, message from refusal
+where account = %(account)s order by session desc, strategy, symbol limit %(limit)s
+
+-- name: counts
+-- How much there is.
+select (select count(*) from intent where account = %(account)s) as orders,
+       (select count(*) from order_state s join intent i using (ref_id)
+        where i.account = %(account)s and s.state in ('planned', 'submitting', 'unknown', 'acked', 'partially_filled'))
+           as open_orders,
+       (select count(*) from order_state s join intent i using (ref_id)
+        where i.account = %(account)s and s.state = 'unknown') as unknown_orders,
+       (select count(*) from fill where account = %(account)s) as fills,
+       (select count(*) from refusal where account = %(account)s) as refusals,
+       (select count(*) from signal) as signals,
+       (select count(*) from bar) as bars,
+       (select count(distinct symbol) from bar) as symbols,
+       (select max(session) from bar) as last_bar
+
+-- name: lease
+-- The single writer now.
+select holder, epoch, expires_at, holder is not null and expires_at > clock_timestamp() as live
+from lease where account = %(account)s
+
+-- name: latches
+-- What stops entries.
+select name, reason, set_at from latch where account = %(account)s and cleared_at is null order by set_at
+
+-- name: last_reconcile
+-- The newest comparison with the broker.
+select session, ok, differences, checked, at from reconcile where account = %(account)s order by at desc, id desc limit 1
+
+-- name: server
+-- Which server this is, and whether Prefect's own metadata could live in it.
+select current_setting('server_version') as version,
+       exists (select from pg_available_extensions where name = 'pg_trgm') as pg_trgm

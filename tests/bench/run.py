@@ -1,0 +1,68 @@
+"""`make bench [ONLY=area]`: every figure with its goal and verdict; results in bench-results.json.
+
+A benchmark is a module `bench_<area>.py` beside this file with a function `figures()` that yields `Figure`s. A goal is
+written as it is checked: "<= 0.5" or ">= 3". Figures are CPU seconds or ratios taken in one run, never bare wall time.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import operator
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE.parents[1] / "bench-results.json"
+AREAS = ("data", "orders", "live", "research", "console", "devlog", "knowledge", "azure", "evolve")
+RELATIONS = {"<=": operator.le, ">=": operator.ge}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure and what it must reach."""
+
+    name: str
+    value: float
+    unit: str
+    goal: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the goal is reached."""
+        relation, _, bound = self.goal.partition(" ")
+        return bool(RELATIONS[relation](self.value, float(bound)))
+
+
+def main(arguments: list[str]) -> int:
+    """Run all areas, or those named; 0 when every goal is reached."""
+    unknown = [area for area in arguments if area not in AREAS]
+    if unknown:
+        sys.stderr.write(f"bench: unknown area {unknown[0]!r}; there are: {', '.join(AREAS)}\n")
+        return 2
+    rows = [row for area in arguments or AREAS for row in _area(area)]
+    RESULTS.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    return int(not all(row["ok"] for row in rows))
+
+
+def _area(area: str) -> Iterator[dict[str, object]]:
+    path = HERE / f"bench_{area}.py"
+    if not path.exists():
+        return
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    for figure in module.figures():
+        verdict = "ok  " if figure.ok else "MISS"
+        sys.stdout.write(f"{verdict}  {area:<9} {figure.name:<58} {figure.value:>9.3f} {figure.unit:<9} goal {figure.goal}\n")
+        sys.stdout.flush()
+        yield {"area": area, **asdict(figure), "ok": figure.ok}
+
+
+if __name__ == "__main__":
+    sys.modules["run"] = sys.modules[__name__]  # benchmarks say `from run import Figure` and get this very module
+    sys.exit(main(sys.argv[1:]))
