@@ -22,6 +22,7 @@ from quaestor.splits import Split
 if TYPE_CHECKING:
     import polars as pl
 
+    from quaestor.devlog.evidence import Evidence
     from quaestor.strategies.catalogue import Built
 
 
@@ -411,4 +412,29 @@ class ControlStore(Protocol):
 
     async def last_reconciliation(self, account: str) -> Reconciliation | None:
         """The newest comparison."""
+        ...
+
+
+# ── reports ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class EvidenceStore(Protocol):
+    """What a devlog may cite of one account, and the devlogs made of it."""
+
+    account: str
+
+    async def span(self) -> tuple[dt.date, dt.date] | None:
+        """First and last settled session; None before any."""
+        ...
+
+    async def evidence(self, start: dt.date | None, end: dt.date | None) -> Evidence:
+        """Everything about the settled sessions in [start, end], as it stood at one moment."""
+        ...
+
+    async def save(self, evidence: Evidence, markdown: str, flow_run_id: str | None) -> bool:
+        """Keep a devlog with its evidence; False when it was kept before, unchanged, or when there is no session."""
+        ...
+
+    async def saved(self, start: dt.date, end: dt.date) -> tuple[Evidence, str] | None:
+        """The devlog kept for exactly these sessions: its evidence and its Markdown."""
         ...

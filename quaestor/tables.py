@@ -81,7 +81,7 @@ class Table:
 
     def explain(self, row: int, field: str, rule: str) -> str:
         """A finding of `cast` in a sentence."""
-        return f"{self.at(row, field)}: {str(self.cells[field][row])[:40]!r} {MISFITS[rule]}"
+        return f"{self.at(row, field)}: {_shown(self.cells[field], row)!r} {MISFITS[rule]}"
 
     def _typed(self, name: str) -> pl.Series:
         import polars as pl
@@ -254,10 +254,24 @@ def _from_number(cells: pl.Series) -> pl.Series:
 
 
 def _from_time(cells: pl.Series) -> pl.Series:
-    """Days; null where a time of day shows that the row is no daily bar."""
+    """Days; null where a time of day shows that the row is no daily bar, or the year that it is no day at all."""
     import polars as pl
 
+    known = cells.zip_with(_sane(cells), pl.Series([None], dtype=cells.dtype))
     if cells.dtype == pl.Date:
-        return cells
-    wall, day = cells.dt.replace_time_zone(None), cells.dt.date()
+        return known
+    wall, day = known.dt.replace_time_zone(None), known.dt.date()
     return day.zip_with(wall == day.cast(wall.dtype), pl.Series([None], dtype=pl.Date))
+
+
+def _sane(times: pl.Series) -> pl.Series:
+    """Whether each is of our era: others make polars 2.1 panic when they are read one by one."""
+    return times.dt.year().is_between(1600, 2999).fill_null(value=False)
+
+
+def _shown(cells: pl.Series, row: int) -> str:
+    import polars as pl
+
+    if isinstance(cells.dtype, pl.Date | pl.Datetime) and not _sane(cells[row : row + 1])[0]:
+        return "a day outside the years 1600 to 2999"
+    return str(cells[row])[:40]

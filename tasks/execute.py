@@ -10,6 +10,7 @@ from typing import Any
 from prefect import task
 from prefect.artifacts import acreate_progress_artifact, acreate_table_artifact, aupdate_progress_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import task_run
 
 from quaestor.ledger import Equity
 from quaestor.operations.trade import pending, trade
@@ -23,10 +24,16 @@ async def find_sessions(desk: Desk, start: dt.date | None, end: dt.date | None) 
         return await pending(floor, desk.plan().mandate, start, end)
 
 
+def trading() -> str:
+    """The name of a stretch's task run: its first and last session."""
+    days = task_run.parameters["days"]
+    return f"trade {days[0]} to {days[-1]}"
+
+
 # Safe to try again at any point: what is done is found in the database, and the broker knows each ref_id (laws 1–4).
 @task(
     name="trade sessions",
-    task_run_name="trade {days[0]} to {days[-1]}",
+    task_run_name=trading,
     retries=3,
     retry_delay_seconds=[5, 20, 60],
     retry_condition_fn=passing,

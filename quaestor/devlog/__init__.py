@@ -7,6 +7,7 @@ same bytes, so nothing here asks for the time, the locale or chance. Text from o
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from quaestor.devlog import words
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FIGURES", "Evidence", "Story", "render"]
 
+GAPS = re.compile(r"\n{3,}")  # a part that has nothing to say leaves its blank lines behind
 # Pictures by file name, beside the devlog, each with what it shows.
 FIGURES = {
     "equity.png": "Equity and drawdown",
@@ -32,21 +34,22 @@ def render(evidence: Evidence) -> str:
     story = Story(evidence)
     template = _environment().get_template("devlog.md.j2")
     text = template.render(story=story, evidence=evidence, watch=watch(story), pictures=FIGURES if story.days else {})
-    return text.strip() + "\n"
+    return GAPS.sub("\n\n", text).strip() + "\n"
 
 
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     # Markdown, not HTML: text from outside is escaped by the filters `said` and `name`, which know Markdown's signs.
-    environment = Environment(  # noqa: S701
+    environment = Environment(
         loader=PackageLoader("quaestor.devlog"),
         undefined=StrictUndefined,
-        autoescape=False,
+        autoescape=False,  # noqa: S701
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    spoken = ("money", "gain", "percent", "change", "ratio", "shares", "price", "number", "counted", "listed", "capital")
+    figures = ("money", "gain", "percent", "share", "change", "ratio", "shares", "price")
+    spoken = ("number", "counted", "listed", "capital", "ended")
     outside = ("said", "name", "parameters", "why", "bar_day")
-    environment.filters |= {word: getattr(words, word) for word in (*spoken, *outside)}
+    environment.filters |= {word: getattr(words, word) for word in (*figures, *spoken, *outside)}
     return environment

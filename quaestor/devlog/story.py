@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from quaestor.analytics import Day, KeyFigures, daily, drawdowns, key_figures
 from quaestor.devlog.evidence import DecidedOrder, Evidence, StrategySignals
+from quaestor.devlog.words import money
 from quaestor.ledger import ZERO, shares
 from quaestor.orders import State
 from quaestor.risk import Refusal
@@ -31,6 +32,7 @@ T = TypeVar("T", Refusal, DecidedOrder)
 
 FEW = 8  # orders: so few are told one by one
 MOST = 10  # decisions told of a longer range
+MONTHS = 24  # a longer range is told year by year
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,17 @@ class StrategyLine:
     profit: Decimal
     below_best: Decimal
     best_session: dt.date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A month or a year of the range: profit and equity at its end in dollars, return as a ratio, orders decided."""
+
+    name: str
+    profit: Decimal
+    change: float
+    equity: Decimal
+    orders: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +143,31 @@ class Story:
             totals[holding.symbol] = totals.get(holding.symbol, ZERO) + holding.value
         return sorted(totals.items(), key=lambda item: (-item[1], item[0]))
 
-    def held_at(self, session: dt.date) -> tuple[Holding, ...]:
-        """What was held at that session's close."""
-        return next((close.holdings for close in self.evidence.closes if close.session == session), ())
+    def held_at(self, session: dt.date) -> list[tuple[str, Decimal]]:
+        """Shares by symbol at that session's close, sorted."""
+        holdings = next((close.holdings for close in self.evidence.closes if close.session == session), ())
+        return sorted(_shares(holdings).items())
+
+    @cached_property
+    def periods(self) -> list[Period]:
+        """The range month by month, or year by year where it is long; empty within one month."""
+        months = list(dict.fromkeys(f"{day.session:%Y-%m}" for day in self.days))
+        if len(months) < 2:
+            return []
+        length = len("2012-01") if len(months) <= MONTHS else len("2012")
+        names = list(dict.fromkeys(month[:length] for month in months))
+        return [self._period(name) for name in names]
+
+    def _period(self, name: str) -> Period:
+        here = [place for place, day in enumerate(self.days) if day.session.isoformat().startswith(name)]
+        opening = self.days[here[0] - 1].unit if here[0] else Decimal(1)
+        return Period(
+            name=name,
+            profit=sum((self.days[place].profit for place in here), ZERO),
+            change=float(self.days[here[-1]].unit / opening - 1) if opening else 0.0,
+            equity=self.curve[here[-1]].equity,
+            orders=sum(order.session.isoformat().startswith(name) for order in self.evidence.orders),
+        )
 
     # ── whose doing it was ────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -197,7 +232,7 @@ class Story:
 
     @cached_property
     def decisions(self) -> list[DecidedOrder]:
-        """The orders worth telling: all where they are few, else the largest of each strategy and the extreme trades'."""
+        """The orders worth telling: all where they are few, else each strategy's largest and the extreme trades'."""
         orders = self.evidence.orders
         if len(orders) <= FEW:
             return list(orders)
@@ -236,14 +271,18 @@ class Story:
         lots, held = self.followed.lots, last.holdings
         gains = sum((trade.gain for trade in self.followed.trades), ZERO)
         earned = sum(self.profits[-1].values(), ZERO)
-        owned = {holding.symbol for holding in held} | {lot.symbol for lot in lots}
         followed, kept = shares(lots), _shares(held)
+        owned = {*followed, *kept}
+        realized = f"gains of closed trades since the beginning = realised gains, {money(last.equity.realized)}"
+        profit = f"profit of the strategies = profit of the account, {money(self.figures.profit)}"
         return [
             Proof("cash + positions at market = equity", sum(map(_adds_up, closes)), len(closes), "sessions"),
             Proof("capital + profit − fees = equity", sum(map(_balances, closes)), len(closes), "sessions"),
-            Proof("sum of fills = positions", sum(followed.get(s) == kept.get(s) for s in owned), len(owned), "symbols"),
-            Proof("gains of closed trades = realised gains", int(gains == last.equity.realized), 1),
-            Proof("profit of strategies = profit of the account", int(earned == self.figures.profit), 1),
+            Proof(
+                "sum of fills = positions", sum(followed.get(s) == kept.get(s) for s in owned), len(owned), "symbols"
+            ),
+            Proof(realized, int(gains == last.equity.realized), 1),
+            Proof(profit, int(earned == self.figures.profit), 1),
         ]
 
 

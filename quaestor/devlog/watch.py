@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 from quaestor.devlog.story import Story
-from quaestor.devlog.words import counted, listed, money, name, percent, said, why
+from quaestor.devlog.words import capital, counted, ended, listed, money, name, percent, said, shares, why
 from quaestor.ledger import ZERO
 from quaestor.orders import State
 
@@ -18,6 +18,7 @@ MOST = 8  # sentences: a longer list is not read
 DEEP = 0.05  # of the peak: a fall of the account that is worth a look
 SLIPPED = Decimal("0.02")  # of the opening equity: a strategy's fall from its own best that is worth a look
 HEAVY = Decimal("0.30")  # of equity in one symbol
+RECENT = 5  # sessions: an order that came to nothing longer ago is history
 OFTEN = 0.05  # of all decisions refused by one rule
 
 
@@ -34,7 +35,8 @@ def _latches(story: Story) -> Iterator[str]:
 def _proofs(story: Story) -> Iterator[str]:
     for proof in story.proofs:
         if not proof.ok:
-            yield f"**A proof fails**: {proof.claim} holds in {proof.held} of {proof.cases} cases. Trade nothing until it is found."
+            cases = f"{proof.held} of {proof.cases} {proof.of}"
+            yield f"**A proof fails**: {proof.claim} holds in {cases}. Trade nothing until the cause is found."
 
 
 def _broker(story: Story) -> Iterator[str]:
@@ -44,24 +46,30 @@ def _broker(story: Story) -> Iterator[str]:
             yield "Books and broker were not compared since this range began: run the `reconcile` flow."
     elif not compared.ok:
         first = compared.differences[0]
-        what = f"{said(first['subject'])} {said(first['key'])}: ours {said(first['ours'])}, theirs {said(first['theirs'])}"
-        yield f"**Books and broker differ** in {counted(len(compared.differences), 'point')}; the first is {what}. {said(first['cure'])}"
+        what = (
+            f"{said(first['subject'])} {said(first['key'])}: ours {said(first['ours'])}, theirs {said(first['theirs'])}"
+        )
+        points = counted(len(compared.differences), "point")
+        yield f"**Books and broker differ** in {points}; the first is {what}. {said(first['cure'])}"
 
 
 def _working(story: Story) -> Iterator[str]:
     for order in (order for order in story.working if order.state is State.UNKNOWN):
-        yield f"The fate of the order {order.side} {name(order.symbol)} of {order.session} is unknown: {why(order.ref_id)}."
+        what = f"{order.side} {shares(order.quantity)} {name(order.symbol)} on {order.session}"
+        yield f"The fate of the order to {what} is unknown ({why(order.ref_id)})."
     others = [order for order in story.working if order.state is not State.UNKNOWN]
     if others:
-        yield f"{counted(len(others), 'order is', 'orders are').capitalize()} still open; the first is {why(others[0].ref_id)}."
+        many = capital(counted(len(others), "order is", "orders are"))
+        yield f"{many} still open; ask {why(others[0].ref_id)} about the first."
 
 
 def _unfilled(story: Story) -> Iterator[str]:
-    for group in story.unfilled:
-        state, _, reason = group.kind.partition("\n")
-        because = f" ({said(reason)})" if reason else ""
-        ended = f"{counted(group.count, 'order')} ended {said(state.replace('_', ' '))} without a share{because}"
-        yield f"{ended[:1].upper()}{ended[1:]}: see {why(group.example.ref_id)}."  # type: ignore[union-attr]
+    recent = {close.session for close in story.evidence.closes[-RECENT:]}
+    for order in story.evidence.orders:
+        if order.state.final and not order.filled and order.session in recent:
+            what = f"{order.side} {shares(order.quantity)} {name(order.symbol)} of {order.session}"
+            because = f": {said(order.reason)}" if order.reason else ""
+            yield f"The order to {what} {ended(order.state)}{because} ({why(order.ref_id)})."
 
 
 def _refusals(story: Story) -> Iterator[str]:
@@ -69,7 +77,8 @@ def _refusals(story: Story) -> Iterator[str]:
     for group in story.refused:
         if group.count > 1 and group.count > OFTEN * decided:
             share = percent(group.count / decided)
-            yield f"The rule {name(group.kind)} refused {counted(group.count, 'decision')}, {share} of all: is the limit meant so?"
+            orders = counted(group.count, "order")
+            yield f"The rule {name(group.kind)} refused {orders}, {share} of all decisions: is its limit meant so?"
 
 
 def _account_down(story: Story) -> Iterator[str]:
@@ -98,9 +107,15 @@ def _concentration(story: Story) -> Iterator[str]:
 
 
 def _nameless_code(story: Story) -> Iterator[str]:
-    loose = sum(run.sessions for run in story.evidence.runs if not run.commit or not run.commit.isalnum() or run.commit == "unknown")
+    loose = sum(run.sessions for run in story.evidence.runs if not _names_code(run.commit))
     if loose:
-        yield f"{counted(loose, 'session was', 'sessions were').capitalize()} decided by code that no commit names: commit it, so that it can be found again."
+        many = capital(counted(loose, "session was", "sessions were"))
+        yield f"{many} decided by code that no commit names: commit it, so that it can be found again."
+
+
+def _names_code(commit: str | None) -> bool:
+    """A commit alone does: "unknown" and "…+changes" do not say what ran."""
+    return bool(commit) and str(commit).isalnum() and commit != "unknown"
 
 
 RULES: tuple[Callable[[Story], Iterator[str]], ...] = (

@@ -17,6 +17,7 @@ from typing import Any
 
 from quaestor.calendar import NEW_YORK
 from quaestor.exchange import cents
+from quaestor.orders import State
 
 SAID = 160  # characters of somebody else's text
 NAME = 60  # characters of a name
@@ -42,6 +43,11 @@ def percent(ratio: float | None) -> str:
         return NOTHING
     shown = Decimal(repr(ratio * 100)).quantize(Decimal("0.01"), ROUND_HALF_EVEN)
     return f"{'−' if shown < 0 else ''}{abs(shown):,.2f}%"
+
+
+def share(ratio: float) -> str:
+    """25%, 33.33%: a part of a whole, without idle decimals."""
+    return f"{Decimal(repr(ratio * 100)).quantize(Decimal('0.01'), ROUND_HALF_EVEN).normalize():f}%"
 
 
 def change(ratio: float | None) -> str:
@@ -89,6 +95,13 @@ def listed(parts: Iterable[str], empty: str = "nothing") -> str:
 def capital(sentence: str) -> str:
     """The sentence with its first letter raised."""
     return sentence[:1].upper() + sentence[1:]
+
+
+def ended(state: State, count: int = 1) -> str:
+    """What became of orders that ended without a fill: expired, was rejected, were never sent."""
+    was = "was" if count == 1 else "were"
+    said_of = {State.EXPIRED: "expired unfilled", State.EXPIRED_UNSENT: f"{was} never sent"}
+    return said_of.get(state, f"{was} {state.value.replace('_', ' ')}")
 
 
 def said(text: object, limit: int = SAID) -> str:

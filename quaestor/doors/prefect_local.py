@@ -33,7 +33,16 @@ from quaestor.errors import BadInput, PartMissing
 
 HOST = "127.0.0.1"
 USUAL_PORT = 4200
+LOG_BYTES = 20_000_000  # a longer log is put aside at the next start
+# What `prefect server start` runs, on a socket that is given to it, without the console's second of imports.
+SERVER = """
+import socket, sys, uvicorn
+app = "prefect.server.api.server:create_app"
+config = uvicorn.Config(app, factory=True, log_level="warning", timeout_keep_alive=5)
+uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
+"""
 Part = Literal["server", "worker"]
+ON_SQLITE = {"PREFECT_SERVER_EVENTS_MESSAGING_BROKER": "deployments.messaging"}  # waits where SQLite is locked
 
 
 @dataclass(frozen=True)
@@ -98,11 +107,14 @@ class LocalPrefect:
         }
 
     def _process(self, part: Part) -> Process | None:
+        process = self._recorded(part)
+        return process if process and process.alive else None
+
+    def _recorded(self, part: Part) -> Process | None:
         try:
-            process = Process(**json.loads(self._state(part).read_text()))
+            return Process(**json.loads(self._state(part).read_text()))
         except (OSError, ValueError, TypeError):
             return None
-        return process if process.alive else None
 
     def _state(self, part: Part) -> Path:
         return self.home / "run" / f"prefect-{part}.json"
@@ -122,14 +134,13 @@ class LocalPrefect:
         if server := self._process("server"):
             self._await_server(server, timeout)
             return self.url
-        port = self._choose_port()
         fresh = not metadata_url and self._lay_template()
         extra = {"PREFECT_API_DATABASE_CONNECTION_URL": metadata_url} if metadata_url else {}
-        # What `prefect server start` itself runs in the background, without the console's second of imports.
-        command = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
-        command += ["--host", HOST, "--port", str(port), "--timeout-keep-alive", "5", "--log-level", "warning"]
-        env = {**self.environment(port), **server_settings(self.root), **extra, "PREFECT__SERVER_FINAL": "1"}
-        server = self._launch("server", command, env, port)
+        with self._take_port() as listener:  # taken now: the server itself would listen only after a long start
+            port = int(listener.getsockname()[1])
+            env = {**self.environment(port), **server_settings(self.root), **extra, "PREFECT__SERVER_FINAL": "1"}
+            command = [sys.executable, "-c", SERVER, str(listener.fileno())]
+            server = self._launch("server", command, env, port, listener.fileno())
         self._await_server(server, timeout)
         if fresh:
             self._keep_template()
@@ -168,9 +179,13 @@ class LocalPrefect:
         path.write_text(json.dumps(pool_template(self.root)))
         return path
 
-    def _launch(self, part: Part, command: list[str], env: Mapping[str, str], port: int = 0) -> Process:
+    def _launch(
+        self, part: Part, command: list[str], env: Mapping[str, str], port: int = 0, *inherited: int
+    ) -> Process:
         for folder in (self.home / "run", self.home / "logs", self.home / "prefect"):
             folder.mkdir(parents=True, exist_ok=True)
+        if self.log(part).exists() and self.log(part).stat().st_size > LOG_BYTES:
+            self.log(part).replace(self.log(part).with_suffix(".1.log"))
         with self.log(part).open("ab") as log:
             child = subprocess.Popen(
                 command,
@@ -180,6 +195,7 @@ class LocalPrefect:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=inherited,
             )
         _CHILDREN[child.pid] = child
         process = Process(child.pid, birth(child.pid) or "", port)
@@ -206,19 +222,15 @@ class LocalPrefect:
             "DO_NOT_TRACK": "1",
         }
 
-    def _choose_port(self) -> int:
-        if self.wanted_port:
-            if not _free(self.wanted_port):
-                raise BadInput(
-                    f"Port {self.wanted_port} on {HOST} is in use. Choose another with `[prefect] port` in"
-                    " quaestor.toml, or stop what listens there; 0 takes a free one."
-                )
-            return self.wanted_port
-        if _free(USUAL_PORT):
-            return USUAL_PORT
-        with socket.socket() as probe:
-            probe.bind((HOST, 0))
-            return int(probe.getsockname()[1])
+    def _take_port(self) -> socket.socket:
+        if not self.wanted_port:
+            return _listen(USUAL_PORT) or _listen(0) or socket.socket()
+        if listener := _listen(self.wanted_port):
+            return listener
+        raise BadInput(
+            f"Port {self.wanted_port} on {HOST} is in use. Choose another with `[prefect] port` in quaestor.toml, or"
+            " stop what listens there; 0 takes a free one."
+        )
 
     def _await_server(self, server: Process, timeout: float) -> None:
         end = time.monotonic() + timeout
@@ -283,12 +295,9 @@ class LocalPrefect:
 
     def _sweep(self, part: Part) -> None:
         """Kill what the process left in its session: flow runs whose worker died first."""
-        try:
-            leader = json.loads(self._state(part).read_text())["pid"]
-        except (OSError, ValueError, KeyError):
-            return
         mark = f"PREFECT_HOME={self.home / 'prefect'}".encode()
-        for pid in _session(leader, mark):
+        leader = self._recorded(part)
+        for pid in _session(leader.pid, mark) if leader else []:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -353,14 +362,16 @@ def _gone(process: Process, patience: float) -> bool:
     return True
 
 
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
+def _listen(port: int) -> socket.socket | None:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a server just ended may linger
+    try:
+        listener.bind((HOST, port))
+        listener.listen(128)
+    except OSError:
+        listener.close()
+        return None
+    return listener
 
 
 def _answers(port: int) -> bool:

@@ -82,7 +82,7 @@ class Scene:
             os.chown(path, uid, -1)
         self.packages = packages
         self.environment = {
-            "PATH": os.environ["PATH"],
+            **os.environ,
             "PYTHONPATH": str(ROOT),
             "TMPDIR": str(self.temp),
             "PGPORT": "6543",  # a person's own settings for libpq change nothing
@@ -111,9 +111,14 @@ class Scene:
         for process in psutil.process_iter():
             with suppress(psutil.NoSuchProcess):
                 words = " ".join(process.cmdline())
-                if "postgres" in words.partition(" ")[0] and any(mark in words for mark in marks):
+                if process.name() in {"postgres", "initdb"} and any(mark in words for mark in marks):
                     found.append(process)
         return found
+
+    def postmasters(self) -> set[int]:
+        """The parents of the server's processes that are no child of one."""
+        servers = {server.pid: server.ppid() for server in self.servers()}
+        return {pid for pid, parent in servers.items() if parent not in servers}
 
     def sockets(self) -> list[Path]:
         return list(self.temp.iterdir())
@@ -124,9 +129,16 @@ class Scene:
     def close(self) -> None:
         for process in self.processes:
             process.kill()
-        for left in self.servers():
-            left.kill()
+        wait_until(lambda: not self.kill_servers())
         shutil.rmtree(self.folder)
+
+    def kill_servers(self) -> list[psutil.Process]:
+        """Kill what lives of the server; what lived."""
+        left = self.servers()
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        return left
 
 
 @pytest.fixture(scope="module", params=PERSONS)
@@ -166,12 +178,11 @@ def fresh(person: int, packages: Path | None) -> Iterator[Scene]:
 @pytest.fixture(scope="module")
 def lived_in(person: int, packages: Path | None) -> Iterator[Scene]:
     scene = Scene(person, packages if person else None)
-    process = scene.process()
-    process.ask("acquire")
-    process.ask("release")
-    process.end()
-    yield scene
-    scene.close()
+    try:
+        assert scene.process().ask("query select 1") == [[1]]
+        yield scene
+    finally:
+        scene.close()
 
 
 @pytest.fixture
@@ -316,7 +327,7 @@ def test_four_processes_that_come_first_together_get_one_server(fresh: Scene) ->
         uris = set(pool.map(lambda process: process.ask("acquire"), processes))
         assert len(uris) == 1
         assert {process.ask("status")["users"] for process in processes} == {4}
-        assert len([server for server in fresh.servers() if "-D" in server.cmdline()]) == 1
+        assert len(fresh.postmasters()) == 1
         list(pool.map(lambda process: process.ask("release"), processes))
     assert fresh.is_over()
 
@@ -434,11 +445,8 @@ def test_a_machine_that_went_down_leaves_nothing_that_hinders(scene: Scene) -> N
     process = scene.process()
     process.ask("acquire")
     process.ask("query create table if not exists kept (n int)")
-    for left in scene.servers():
-        with suppress(psutil.NoSuchProcess):
-            left.kill()
     process.kill()
-    wait_until(lambda: not scene.servers())
+    wait_until(lambda: not scene.kill_servers())
     for folder in scene.sockets():
         shutil.rmtree(folder)
     pid_file = scene.home / "postgres/data/postmaster.pid"

@@ -122,6 +122,25 @@ def test_a_time_of_day_is_no_daily_row() -> None:
     assert table.explain(1, "session", "no_date").startswith("x.parquet: row 2: field 'date': '2012-03-05 16:00:00' is")
 
 
+@pytest.mark.parametrize(
+    "unit",
+    [
+        pytest.param(pl.Date(), id="days"),
+        pytest.param(pl.Datetime("ms"), id="milliseconds"),
+        pytest.param(pl.Datetime("us"), id="microseconds"),
+        pytest.param(pl.Datetime("ms", "UTC"), id="milliseconds of UTC"),
+        pytest.param(pl.Datetime("us", "America/New_York"), id="microseconds of New York"),
+    ],
+)
+def test_a_day_of_no_known_era_is_no_date(unit: pl.DataType) -> None:
+    far = 10**8 if unit == pl.Date() else 2**62
+    days = pl.Series([far, -far]).cast(pl.Int32 if unit == pl.Date() else pl.Int64).cast(unit)
+    table = tables.read(parquet(date=days, adj_close=[1.0, 2.0]), "x.parquet", COLUMNS)
+    _, misfits = table.cast()
+    assert misfits["row"].to_list() == [0, 1]
+    assert "'a day outside the years 1600 to 2999' is no date" in table.explain(*misfits.row(0))
+
+
 def test_a_damaged_parquet_file_is_refused() -> None:
     whole = parquet(date=[DAY] * 500, adj_close=[1.0] * 500)
     for raw in (b"", b"junk", whole[:-9], whole[:40] + b"\xff" * 40 + whole[80:]):
@@ -129,7 +148,9 @@ def test_a_damaged_parquet_file_is_refused() -> None:
             tables.read(raw, "x.parquet", COLUMNS)
 
 
-def test_lines_count_blank_ones() -> None:
-    table = tables.read(b"\ndate,adj_close\n\n2012-03-05,1\n\n\n2012-03-06,2\n", "x.csv", COLUMNS)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["Unix", "Windows", "old Mac"])
+def test_lines_count_blank_ones(end: str) -> None:
+    lines = ("", "Date,adj_close", "", "2012-03-05,1", "", "", "2012-03-06,2", "")
+    table = tables.read(end.join(lines).encode(), "x.csv", COLUMNS)
     assert [table.spot(row) for row in (0, 1)] == ["line 4", "line 7"]
-    assert table.at(1, "close") == "x.csv:7: field 'adj_close'"
+    assert table.at(1, "session") == "x.csv:7: field 'Date'"

@@ -1,0 +1,71 @@
+"""A real Prefect for the integration tests: one server for the whole run, everything registered, started on demand."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quaestor.doors.prefect_api import PrefectApi
+from quaestor.doors.prefect_local import LocalPrefect
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A local Prefect with every deployment, and no worker until a test starts one."""
+
+    local: LocalPrefect
+    api: PrefectApi
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """A program of ours or of Prefect's, at this server."""
+        env = {**self.local.environment(), "COLUMNS": "200"}
+        return subprocess.run(
+            [sys.executable, *command], cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=120
+        )
+
+    def register(self, *arguments: str) -> dict[str, Any]:
+        """`python -m deployments.register --json`."""
+        done = self.run("-m", "deployments.register", "--json", *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def rows(self, path: str, **body: Any) -> list[dict[str, Any]]:
+        """What the server has."""
+        return self.api._pages(path, body)
+
+
+@pytest.fixture(scope="session")
+def prefect_stack() -> Iterator[Stack]:
+    """The server, with the data folder where the embedded PostgreSQL of flows may live too; gone afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="quaestor-stack-"))
+    folder.chmod(0o711)  # as root, PostgreSQL runs as another user
+    local = LocalPrefect(folder / "home", ROOT)
+    try:
+        local.start_server()
+        stack = Stack(local, PrefectApi(local.url))
+        stack.register("--no-schedules")
+        yield stack
+    finally:
+        local.stop()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def worker(prefect_stack: Stack) -> Iterator[Stack]:
+    """The same with a worker."""
+    prefect_stack.local.start_worker()
+    prefect_stack.local.await_worker()
+    yield prefect_stack
+    prefect_stack.local.stop_worker()
