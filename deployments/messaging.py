@@ -3,8 +3,8 @@
 Prefect's own consumer hands a message to its handler four times in a row without a pause, then drops it. On SQLite two
 handlers that write at once can meet "database is locked" at each of them, and a dropped message is a lost trigger: a
 flow that never starts, or a finished run that the zombie reaper takes for dead. Here one handler runs at a time, and a
-locked database is waited for. Named by PREFECT_SERVER_EVENTS_MESSAGING_BROKER where the metadata are in SQLite; a server
-on PostgreSQL does not need it.
+locked database is waited for. PREFECT_SERVER_EVENTS_MESSAGING_BROKER names it where the metadata are in SQLite; a
+server on PostgreSQL does not need it.
 """
 
 from __future__ import annotations

@@ -44,7 +44,6 @@ QUEUES = (
 )
 LIMITS = {"quaestor-sources": 8}  # requests to sources of history at a time, over all runs
 DEPLOYED = "quaestor_deployed"
-MADE_OF = ("flows", "tasks", "blocks", "quaestor")
 
 Change = Literal["created", "updated", "unchanged"]
 
@@ -265,12 +264,11 @@ def _declared(root: Path, api: PrefectApi) -> list[str]:
 
 
 def deployed_digest(root: Path) -> str:
-    """Names what the deployments are made of: prefect.yaml, Prefect's version, and the code with its forms."""
+    """Names what the deployments are made of: prefect.yaml, Prefect's version, and the flows with their forms."""
     from prefect import __version__
 
     digest = hashlib.sha256(__version__.encode())
-    sources = (source for folder in MADE_OF for source in sorted((root / folder).rglob("*.py")))
-    for source in (root / "prefect.yaml", *sources):
+    for source in (root / "prefect.yaml", *sorted((root / "flows").rglob("*.py"))):
         digest.update(str(source.relative_to(root)).encode() + source.read_bytes())
     return digest.hexdigest()[:16]
 

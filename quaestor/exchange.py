@@ -1,9 +1,10 @@
 """The exchange: how a working order meets a daily bar. Shared by paper broker, backtest and protocol servers.
 
 A market order fills at the open, moved against us by the slippage and rounded against us to the tick. Brokers collar
-market orders: a purchase never pays more than 5 % over the reference price; if the open lies beyond the collar, the
-order waits for the price to come back to it, like a limit order. A limit order fills at the open when that is as good
-or better, else at its limit when the bar trades *through* it (a touch may leave us in the queue: we assume it does).
+market purchases: one never pays more than 5 % over the reference price; if the open lies beyond the collar, the order
+waits for the price to come back to it, like a limit order. A market sale has no collar: an exit gets out where the
+market opens, however low. A limit order fills at the open when that is as good or better, else at its limit when the
+bar trades *through* it (a touch may leave us in the queue: we assume it does).
 """
 
 from __future__ import annotations
@@ -51,10 +52,9 @@ def cents(amount: Decimal) -> Decimal:
     return amount.quantize(CENT, ROUND_HALF_EVEN)
 
 
-def collar(side: Side, reference: Decimal) -> Decimal:
-    """The worst price a market order may pay (or get)."""
-    limit = reference * (1 + side.sign * COLLAR)
-    return limit.quantize(TICK, ROUND_FLOOR if side is Side.BUY else ROUND_CEILING)
+def collar(reference: Decimal) -> Decimal:
+    """The most that a market purchase may pay."""
+    return (reference * (1 + COLLAR)).quantize(TICK, ROUND_FLOOR)
 
 
 def fill_price(
@@ -62,15 +62,15 @@ def fill_price(
 ) -> Decimal | None:
     """The price at which the order fills in this bar, or None if it does not.
 
-    `reference` is the last price before the order was sent: the anchor of a market order's collar.
+    `reference` is the last price before the order was sent: the anchor of a market purchase's collar.
     """
-    bound = collar(side, reference) if order_type is OrderType.MARKET or limit is None else limit
-    if order_type is OrderType.MARKET:
-        at_open = costs.slipped(side, bar.open)
-        if _as_good(side, at_open, bound):
-            return at_open
-    elif _as_good(side, bar.open, bound):
-        return bar.open
+    market = order_type is OrderType.MARKET or limit is None
+    at_open = costs.slipped(side, bar.open) if market else bar.open
+    if market and side is Side.SELL:
+        return at_open
+    bound = collar(reference) if limit is None or market else limit
+    if _as_good(side, at_open, bound):
+        return at_open
     through = bar.low < bound if side is Side.BUY else bar.high > bound
     return bound if through else None
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from quaestor.errors import BadInput, BooksDisagree
-from quaestor.orders import Execution, Side
+from quaestor.orders import Execution, Side, trimmed
 from quaestor.splits import Split
 
 SHARE = Decimal("0.000001")  # brokers keep six decimals of a share
@@ -157,7 +157,7 @@ def book_split(split: Split, account: str, at: dt.datetime, lots: Sequence[Lot])
 
 def split_quantity(quantity: Decimal, split: Split) -> Decimal:
     """Shares after the split, to six decimals of a share. Shared with the paper broker, so both round alike."""
-    return (quantity * split.ratio.numerator / split.ratio.denominator).quantize(SHARE, ROUND_HALF_EVEN).normalize()
+    return trimmed((quantity * split.ratio.numerator / split.ratio.denominator).quantize(SHARE, ROUND_HALF_EVEN))
 
 
 def shares(lots: Iterable[Lot]) -> dict[str, Decimal]:
@@ -199,6 +199,11 @@ def value(
 ) -> Equity:
     """Value the account at the closes; `balances` are the ledger accounts' sums (debits positive)."""
     held = list(lots)
+    if unpriced := sorted({lot.symbol for lot in held} - set(closes)):
+        names = ", ".join(unpriced)
+        raise BooksDisagree(
+            f"{session}: {names} is held, but no close of it is stored; ingest {names}, then run again."
+        )
     market = sum((lot.quantity * closes[lot.symbol] for lot in held), ZERO)
     cost = sum((lot.cost for lot in held), ZERO)
     booked = balances.get("positions", ZERO)

@@ -112,6 +112,19 @@ def allowed(old: State, new: State) -> bool:
     return new in NEXT[old]
 
 
+def moves(old: State, filled: Decimal, new: State, new_filled: Decimal) -> bool:
+    """Whether news of an order tells more than is known of it: a further state, or more shares filled in the same one.
+
+    What is told twice, late or out of order moves nothing, so every order of the news ends in the same state.
+    """
+    return new_filled > filled if new is old else allowed(old, new)
+
+
+def trimmed(quantity: Decimal) -> Decimal:
+    """A quantity as people write it: 100, neither 100.000000 nor 1E+2."""
+    return quantity.normalize() + Decimal(0)
+
+
 def ref_id(
     account: str, symbol: str, strategy: str, session: dt.date, cause_key: str, side: Side, leg: int
 ) -> uuid.UUID:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from quaestor.orders import Intent, Side
@@ -55,7 +55,8 @@ class Picture:
     """The account as the gate sees it, before the session opens. Dollars and shares.
 
     `shares` by (strategy, symbol), `prices` the reference prices by symbol, `bar_age` sessions since each symbol's
-    newest bar; `passed` are the orders already let through in this session; `unknown` symbols with an UNKNOWN order.
+    newest bar; `passed` are the orders already let through in this session; `unknown` symbols with an UNKNOWN order,
+    `unknown_exits` those where it is an exit; `selling` what orders of earlier sessions may still sell.
     """
 
     session: dt.date
@@ -68,6 +69,8 @@ class Picture:
     bar_age: Mapping[str, int]
     latches: tuple[str, ...] = ()
     unknown: frozenset[str] = frozenset()
+    unknown_exits: frozenset[str] = frozenset()
+    selling: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
     passed: tuple[Intent, ...] = ()
 
     def after(self, intent: Intent) -> Picture:
@@ -87,7 +90,8 @@ class Picture:
     def sellable(self, strategy: str, symbol: str) -> Decimal:
         """Shares of the strategy that no order sells yet."""
         going = (i.quantity for i in self.passed if (i.strategy, i.symbol, i.side) == (strategy, symbol, Side.SELL))
-        return self.shares.get((strategy, symbol), ZERO) - sum(going, ZERO)
+        working = self.selling.get((strategy, symbol), ZERO)
+        return self.shares.get((strategy, symbol), ZERO) - working - sum(going, ZERO)
 
 
 Verdict = tuple[object, object, bool]  # limit, observed, ok
@@ -149,6 +153,11 @@ def _unknown(order: Intent, picture: Picture, _: RiskSection) -> Verdict:
     return "none unresolved", "one unresolved" if waiting else "none unresolved", not waiting
 
 
+def _unknown_exit(order: Intent, picture: Picture, _: RiskSection) -> Verdict:
+    waiting = order.symbol in picture.unknown_exits
+    return "none unresolved", "one unresolved" if waiting else "none unresolved", not waiting
+
+
 def _self_cross(order: Intent, picture: Picture, _: RiskSection) -> Verdict:
     against = sum(1 for i in picture.passed if i.symbol == order.symbol and i.side is not order.side)
     return 0, against, against == 0
@@ -189,7 +198,8 @@ def _drawdown(_: Intent, picture: Picture, limits: RiskSection) -> Verdict:
 
 
 def _share(part: Decimal, whole: Decimal) -> Decimal:
-    return (part / whole).quantize(Decimal("0.000001")) if whole > 0 else Decimal(1)
+    """Rounded up: what is shown never looks better than it is."""
+    return (part / whole).quantize(Decimal("0.000001"), ROUND_CEILING) if whole > 0 else Decimal(1)
 
 
 RULES: tuple[Rule, ...] = (
@@ -200,6 +210,7 @@ RULES: tuple[Rule, ...] = (
     Rule("bar_age", "sessions", "all", "The symbol is known and its newest bar is fresh.", _bar_age),
     Rule("duplicate", "orders", "all", "One order per strategy, symbol, side and session.", _duplicate),
     Rule("reduce_only", "shares", "exits", "An exit sells at most what is held and not yet being sold.", _reduce_only),
+    Rule("unknown_exit", "orders", "exits", "No exit on the symbol awaits its resolution (law 5).", _unknown_exit),
     Rule("long_only", "side", "entries", "Entries are purchases: nothing is sold short.", _long_only),
     Rule("latch", "stop", "entries", "No halt, and books and broker agree.", _latched),
     Rule("unknown_order", "orders", "entries", "No order on the symbol awaits its resolution (law 2).", _unknown),
@@ -227,9 +238,19 @@ RULES: tuple[Rule, ...] = (
 
 
 def gate(order: Intent, picture: Picture, limits: RiskSection) -> list[Check]:
-    """All verdicts on an order, in the order of `RULES`; it may be sent when each is ok."""
+    """All verdicts on an order, in the order of `RULES`; it may be sent when each is ok.
+
+    An order that fails sanity is measured no further: its quantity or price may be no number at all.
+    """
     kind: Scope = "exits" if order.reduces else "entries"
-    return [_check(rule, rule.judge(order, picture, limits)) for rule in RULES if rule.scope in {"all", kind}]
+    checks: list[Check] = []
+    for rule in RULES:
+        if rule.scope not in {"all", kind}:
+            continue
+        checks.append(_check(rule, rule.judge(order, picture, limits)))
+        if rule.scope == "all" and not checks[-1].ok:
+            break
+    return checks
 
 
 def _check(rule: Rule, verdict: Verdict) -> Check:

@@ -78,7 +78,7 @@ def _intent(account: str, session: dt.date, signal: StoredSignal, change: Decima
         strategy=signal.strategy,
         symbol=signal.symbol,
         session=session,
-        cause_key=f"{signal.symbol}|{DAILY}|{signal.bar_end:%Y-%m-%dT%H:%M:%SZ}",
+        cause_key=f"{signal.symbol}|{DAILY}|{signal.bar_end.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}",
         side=Side.BUY if change > 0 else Side.SELL,
         quantity=abs(change),
         reference_price=price,

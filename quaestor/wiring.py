@@ -6,6 +6,7 @@ Everything heavy is imported when it is needed: `quaestor status` must stay chea
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from quaestor.doors.prefect_local import LocalPrefect
     from quaestor.doors.usage import Usage
     from quaestor.operations.decide import Mandate
+    from quaestor.operations.report import Reported
     from quaestor.operations.trade import Floor
     from quaestor.ports import Alerts, BarStore, Quotes, Run, SignalStore, Source, Vault
     from quaestor.strategies.catalogue import Built
@@ -349,3 +351,17 @@ def usage(pids: Sequence[int]) -> Usage:
     from quaestor.doors.usage import sample
 
     return sample(pids)
+
+
+# ── reports ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def write_report(
+    database: Database, account: str, home: Path, start: dt.date | None, end: dt.date | None, flow_run_id: str | None
+) -> Reported:
+    """Write the devlog and its pictures of the settled sessions in [start, end] into the data folder's `reports`."""
+    from quaestor.doors.folder import Folder
+    from quaestor.doors.postgres.evidence import EvidenceStore
+    from quaestor.operations.report import report
+
+    return await report(EvidenceStore(database, account), Folder(home / "reports"), start, end, flow_run_id)

@@ -14,12 +14,15 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quaestor import wiring
 from quaestor.console import output
 from quaestor.console.output import Column
 from quaestor.errors import BadInput, BooksDisagree, NotFound
+
+if TYPE_CHECKING:
+    from quaestor.operations.report import Reported
 
 Rows = list[dict[str, Any]]
 
@@ -141,14 +144,16 @@ async def _reconcile(loaded: wiring.Loaded) -> Any:
 def report(arguments: argparse.Namespace) -> int:
     """Write the devlog and its pictures."""
     done = asyncio.run(_report(wiring.load(), arguments.start, arguments.end))
+    found = {**done.summary, "devlog": done.devlog, "figures": list(done.figures)}
     if arguments.json:
-        output.print_json(done)
+        output.print_json(found)
         return 0
-    output.facts([(name.replace("_", " "), output.text(output.plain(value, name))) for name, value in done.items()])
+    shown = [(name.replace("_", " "), output.text(value)) for name, value in found.items() if name != "figures"]
+    output.facts([*shown, *(("picture", figure) for figure in done.figures)])
     return 0
 
 
-async def _report(loaded: wiring.Loaded, start: dt.date | None, end: dt.date | None) -> dict[str, Any]:
+async def _report(loaded: wiring.Loaded, start: dt.date | None, end: dt.date | None) -> Reported:
     async with wiring.configured_database(loaded) as database:
         return await wiring.write_report(database, loaded.config.account.alias, loaded.home, start, end, None)
 

@@ -39,28 +39,22 @@ def gain(amount: Decimal | None) -> str:
 
 def percent(ratio: float | None) -> str:
     """15.84%, −3.10%."""
-    if ratio is None:
-        return NOTHING
-    shown = Decimal(repr(ratio * 100)).quantize(Decimal("0.01"), ROUND_HALF_EVEN)
-    return f"{'−' if shown < 0 else ''}{abs(shown):,.2f}%"
+    return NOTHING if ratio is None else f"{_signed(_hundredths(ratio * 100))}%"
 
 
 def share(ratio: float) -> str:
     """25%, 33.33%: a part of a whole, without idle decimals."""
-    return f"{Decimal(repr(ratio * 100)).quantize(Decimal('0.01'), ROUND_HALF_EVEN).normalize():f}%"
+    return f"{_hundredths(ratio * 100).normalize():f}%"
 
 
 def change(ratio: float | None) -> str:
     """+15.84%, −3.10%."""
-    return f"+{percent(ratio)}" if ratio is not None and round(ratio, 4) > 0 else percent(ratio)
+    return f"+{percent(ratio)}" if ratio is not None and _hundredths(ratio * 100) > 0 else percent(ratio)
 
 
 def ratio(value: float | None) -> str:
     """1.26."""
-    if value is None:
-        return NOTHING
-    shown = Decimal(repr(value)).quantize(Decimal("0.01"), ROUND_HALF_EVEN)
-    return f"{'−' if shown < 0 else ''}{abs(shown):,.2f}"
+    return NOTHING if value is None else _signed(_hundredths(value))
 
 
 def shares(quantity: Decimal) -> str:
@@ -130,6 +124,14 @@ def bar_day(bar_end: str | None) -> str:
         return dt.datetime.fromisoformat(bar_end or "").astimezone(NEW_YORK).date().isoformat()
     except ValueError:
         return said(bar_end or "unknown", NAME)
+
+
+def _hundredths(value: float) -> Decimal:
+    return Decimal(repr(value)).quantize(Decimal("0.01"), ROUND_HALF_EVEN)
+
+
+def _signed(shown: Decimal) -> str:
+    return f"{'−' if shown < 0 else ''}{abs(shown):,.2f}"
 
 
 def _one_line(text: object, limit: int) -> str:

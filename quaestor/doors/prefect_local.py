@@ -223,10 +223,9 @@ class LocalPrefect:
         }
 
     def _take_port(self) -> socket.socket:
-        if not self.wanted_port:
-            return _listen(USUAL_PORT) or _listen(0) or socket.socket()
-        if listener := _listen(self.wanted_port):
-            return listener
+        for port in [self.wanted_port] if self.wanted_port else [USUAL_PORT, 0]:
+            if listener := _listen(port):
+                return listener
         raise BadInput(
             f"Port {self.wanted_port} on {HOST} is in use. Choose another with `[prefect] port` in quaestor.toml, or"
             " stop what listens there; 0 takes a free one."

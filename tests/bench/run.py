@@ -52,13 +52,15 @@ def _area(area: str) -> Iterator[dict[str, object]]:
     if not path.exists():
         return
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
     spec.loader.exec_module(module)
     for figure in module.figures():
         verdict = "ok  " if figure.ok else "MISS"
-        sys.stdout.write(f"{verdict}  {area:<9} {figure.name:<58} {figure.value:>9.3f} {figure.unit:<9} goal {figure.goal}\n")
+        said = f"{figure.name:<58} {figure.value:>9.3f} {figure.unit:<9} goal {figure.goal}"
+        sys.stdout.write(f"{verdict}  {area:<9} {said}\n")
         sys.stdout.flush()
         yield {"area": area, **asdict(figure), "ok": figure.ok}
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.integration.conftest import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
+MADE = ("pool", "limits", "blocks", "automations", "deployments")
 SLEEPY = """
 import time
 from prefect import flow
@@ -60,8 +61,8 @@ def eventually(check: Callable[[], Any], timeout: float = 20) -> Any:
 def test_registering_again_changes_nothing(prefect_stack: Stack) -> None:
     before = inventory(prefect_stack)
     done = prefect_stack.register("--no-schedules")
-    kinds = ("pool", "limits", "blocks", "automations", "deployments")
-    assert {change for kind in kinds for change in done[kind].values()} == {"unchanged"}
+    named = {f"{kind} {name}": change for kind in MADE for name, change in done[kind].items()}
+    assert named == dict.fromkeys(named, "unchanged")
     assert inventory(prefect_stack) == before
     assert [len(before[kind]) for kind in ("blocks", "automations", "deployments")] == [6, 6, 7]
 
@@ -225,6 +226,13 @@ def test_a_drain_that_takes_too_long_stops_nothing(worker: Stack, sleepy: str) -
     assert not api.pool("quaestor").paused
     api.cancel(run.id)
     assert api.wait(run.id, 60).state == "Cancelled"
+
+
+def test_the_drain_command_holds_and_releases_the_pool(prefect_stack: Stack) -> None:
+    for option, paused in (("--hold", True), ("--release", False)):
+        done = prefect_stack.run("-m", "deployments.drain", option)
+        assert done.returncode == 0, done.stderr
+        assert prefect_stack.api.pool("quaestor").paused is paused
 
 
 def test_stop_leaves_nothing_running_even_in_the_middle_of_a_run(prefect_stack: Stack, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from quaestor.doors.postgres.control import guard
 from quaestor.doors.postgres.sql import queries
 from quaestor.ledger import Booked, Equity, Lot, book_fill, book_split
-from quaestor.orders import Execution, Intent, OrderType, Side, State, TimeInForce, allowed
+from quaestor.orders import Execution, Intent, OrderType, Side, State, TimeInForce, moves, trimmed
 from quaestor.ports import Decision, Lease, StoredOrder, Transition
 from quaestor.splits import Split
 
@@ -84,7 +84,7 @@ class BookStore:
         async with self._database.transaction() as connection:
             await guard(connection, lease)
             old = await (await self._execute(connection, "lock_order", ref_id=ref_id)).fetchone()
-            if old is None or not _moves(old, step):
+            if old is None or not moves(State(old["state"]), old["filled"], step.state, step.filled):
                 return False
             row = {
                 "ref_id": ref_id,
@@ -152,7 +152,7 @@ class BookStore:
 
     async def lots(self) -> list[Lot]:
         """All open lots, oldest first."""
-        return [Lot(**row) for row in await self._fetch("open_lots")]
+        return [_lot(row) for row in await self._fetch("open_lots")]
 
     async def balances(self) -> dict[str, Decimal]:
         """The ledger accounts' sums, debits positive."""
@@ -160,7 +160,7 @@ class BookStore:
 
     async def shares_by_journal(self) -> dict[str, Decimal]:
         """Shares by symbol as the journal's postings say."""
-        return {row["symbol"]: row["quantity"].normalize() for row in await self._fetch("shares_by_fills")}
+        return {row["symbol"]: trimmed(row["quantity"]) for row in await self._fetch("shares_by_fills")}
 
     async def booked_fills(self, since: dt.date) -> set[str]:
         """Ids of executions of sessions ≥ since that are in the books."""
@@ -198,7 +198,7 @@ class BookStore:
 
     async def _lots(self, connection: Connection, name: str, **parameters: str) -> list[Lot]:
         rows = await (await self._execute(connection, name, **parameters)).fetchall()
-        return [Lot(**row) for row in rows]
+        return [_lot(row) for row in rows]
 
     async def _fetch(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
         return await self._database.fetch(SQL[name], {"account": self.account, **parameters})
@@ -207,11 +207,8 @@ class BookStore:
         return await connection.execute(SQL[name], {"account": self.account, **parameters})
 
 
-def _moves(old: dict[str, Any], step: Transition) -> bool:
-    state = State(old["state"])
-    if state is step.state:
-        return bool(step.filled > old["filled"])
-    return allowed(state, step.state)
+def _lot(row: dict[str, Any]) -> Lot:
+    return Lot(**{**row, "quantity": trimmed(row["quantity"])})
 
 
 def _order(row: dict[str, Any]) -> StoredOrder:
@@ -222,7 +219,7 @@ def _order(row: dict[str, Any]) -> StoredOrder:
         session=row["session"],
         cause_key=row["cause_key"],
         side=Side(row["side"]),
-        quantity=row["quantity"].normalize(),
+        quantity=trimmed(row["quantity"]),
         reference_price=row["reference_price"],
         order_type=OrderType(row["order_type"]),
         limit_price=row["limit_price"],

@@ -21,7 +21,7 @@ from quaestor.doors.postgres.sql import queries
 from quaestor.errors import BadInput, BrokerRejected
 from quaestor.exchange import Costs, collar, fill_price
 from quaestor.ledger import split_quantity
-from quaestor.orders import NAMESPACE, Execution, Intent, OrderType, OrderUpdate, Side, State, TimeInForce
+from quaestor.orders import NAMESPACE, Execution, Intent, OrderType, OrderUpdate, Side, State, TimeInForce, trimmed
 from quaestor.ports import Account, Quotes
 from quaestor.splits import Split
 
@@ -92,7 +92,7 @@ class PaperBroker:
 
     def _reserve(self, terms: tuple[OrderType, Decimal, Decimal | None, Decimal]) -> Decimal:
         order_type, quantity, limit, reference = terms
-        worst = limit if order_type is OrderType.LIMIT and limit is not None else collar(Side.BUY, reference)
+        worst = limit if order_type is OrderType.LIMIT and limit is not None else collar(reference)
         return quantity * worst + self._costs.fee(Side.BUY, quantity, worst)
 
     async def cancel(self, broker_id: str) -> None:
@@ -205,7 +205,7 @@ class PaperBroker:
 
     async def _positions(self, connection: Connection) -> dict[str, Decimal]:
         rows = await (await self._execute(connection, "positions")).fetchall()
-        return {row["symbol"]: row["quantity"].normalize() for row in rows}
+        return {row["symbol"]: trimmed(row["quantity"]) for row in rows}
 
     async def _fetch(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
         return await self._database.fetch(SQL[name], {"alias": self._alias, **parameters})
@@ -230,8 +230,8 @@ def _update(row: Mapping[str, Any]) -> OrderUpdate:
         symbol=row["symbol"],
         side=Side(row["side"]),
         state=State(row["state"]),
-        quantity=row["quantity"].normalize(),
-        filled=row["filled"].normalize(),
+        quantity=trimmed(row["quantity"]),
+        filled=trimmed(row["filled"]),
         average_price=row["average_price"],
         updated_at=row["updated_at"],
         reason=row["reason"],
@@ -245,7 +245,7 @@ def _execution(row: Mapping[str, Any]) -> Execution:
         ref_id=row["ref_id"],
         symbol=row["symbol"],
         side=Side(row["side"]),
-        quantity=row["quantity"].normalize(),
+        quantity=trimmed(row["quantity"]),
         price=row["price"],
         fee=row["fee"],
         session=row["session"],

@@ -6,6 +6,8 @@ is numeric. Every row that a run wrote carries the Prefect flow run id where the
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -40,12 +42,12 @@ metadata = MetaData(
 )
 
 
-def _time(name: str, *, now: bool = False, nullable: bool = False) -> Column[object]:
+def _time(name: str, *, now: bool = False, nullable: bool = False) -> Column[Any]:
     default = func.now() if now else None
     return Column(name, TIMESTAMP(timezone=True), nullable=nullable, server_default=default)
 
 
-def _money(name: str, *, nullable: bool = False) -> Column[object]:
+def _money(name: str, *, nullable: bool = False) -> Column[Any]:
     return Column(name, Numeric(20, 6), nullable=nullable)
 
 

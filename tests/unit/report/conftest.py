@@ -32,7 +32,9 @@ BUY, ENTRY, SELL = (uuid.UUID(int=n << 96 | n) for n in (0xA1, 0xB2, 0xC3))
 def equity() -> Callable[..., Equity]:
     """The account at a close; what is realised follows from the rest."""
 
-    def build(session: dt.date, cash: str, market: str, *, cost: str = "0", fees: str = "0", capital: str = "10000") -> Equity:
+    def build(
+        session: dt.date, cash: str, market: str, *, cost: str = "0", fees: str = "0", capital: str = "10000"
+    ) -> Equity:
         in_cash, value, spent, paid, put_in = map(Decimal, (cash, market, cost, fees, capital))
         realized = in_cash + spent - put_in + paid
         return Equity(session, in_cash, value, realized, value - spent, paid, put_in)
@@ -45,7 +47,14 @@ def fill() -> Callable[..., Fill]:
     """A fill of a strategy's order, at the open of a session."""
 
     def build(
-        strategy: str, symbol: str, side: str, quantity: str, price: str, session: dt.date, fee: str = "0", ref: uuid.UUID | None = None
+        strategy: str,
+        symbol: str,
+        side: str,
+        quantity: str,
+        price: str,
+        session: dt.date,
+        fee: str = "0",
+        ref: uuid.UUID | None = None,
     ) -> Fill:
         at = dt.datetime.combine(session, dt.time(14, 30), dt.UTC)
         key = f"{strategy}-{symbol}-{side}-{session}-{quantity}@{price}"
@@ -55,7 +64,9 @@ def fill() -> Callable[..., Fill]:
     return build
 
 
-def _order(ref: uuid.UUID, day: dt.date, strategy: str, symbol: str, side: Side, quantity: int, price: str) -> DecidedOrder:
+def _order(
+    ref: uuid.UUID, day: dt.date, strategy: str, symbol: str, side: Side, quantity: int, price: str
+) -> DecidedOrder:
     return DecidedOrder(
         ref_id=ref,
         session=day,
@@ -112,7 +123,15 @@ def evidence(equity: Callable[..., Equity], fill: Callable[..., Fill]) -> Eviden
         ),
         refusals=(
             Refusal(
-                second, "value", "AAPL", Side.BUY, Decimal(7), "cash", "dollars", "500.00", "700.00",
+                second,
+                "value",
+                "AAPL",
+                Side.BUY,
+                Decimal(7),
+                "cash",
+                "dollars",
+                "500.00",
+                "700.00",
                 "cash: observed 700.00, limit 500.00 (dollars). Cash at hand.",
             ),
         ),

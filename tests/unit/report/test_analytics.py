@@ -80,8 +80,12 @@ def test_a_range_is_measured_against_the_close_before_it(equity: Build) -> None:
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        pytest.param(("9000", "9500"), Drawdown(0.1, None, days(1)[0], None), id="a fall from the opening has no peak session"),
-        pytest.param(("9000", "10000"), Drawdown(0.1, None, days(1)[0], days(2)[1]), id="back at the high is recovered"),
+        pytest.param(
+            ("9000", "9500"), Drawdown(0.1, None, days(1)[0], None), id="a fall from the opening has no peak session"
+        ),
+        pytest.param(
+            ("9000", "10000"), Drawdown(0.1, None, days(1)[0], days(2)[1]), id="back at the high is recovered"
+        ),
         pytest.param(("10000", "11000"), None, id="never below a high"),
         pytest.param(
             ("20000", "20000", "10000", "19999"),

@@ -18,7 +18,9 @@ MONDAY, TUESDAY, FRIDAY = dt.date(2012, 3, 5), dt.date(2012, 3, 6), dt.date(2012
 FIRST, SECOND, SALE = (uuid.UUID(int=n) for n in (1, 2, 3))
 
 
-def test_a_sale_relieves_the_oldest_shares_first_and_each_piece_bears_its_share_of_both_fees(fill: Callable[..., Fill]) -> None:
+def test_a_sale_relieves_the_oldest_shares_first_and_each_piece_bears_its_share_of_both_fees(
+    fill: Callable[..., Fill],
+) -> None:
     journal = [
         fill("trend", "AAPL", "buy", "10", "100", MONDAY, "1.00", FIRST),
         fill("trend", "AAPL", "buy", "10", "110", TUESDAY, "2.00", SECOND),
