@@ -319,7 +319,7 @@ def main() -> int:
         loaded = wiring.load()
         done = register(
             asked.root.resolve(),
-            loaded.config,
+            wiring.shareable(loaded),
             loaded.home,
             loaded.resolve("."),
             url=os.environ.get("PREFECT_API_URL", LOCAL),

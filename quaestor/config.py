@@ -46,6 +46,7 @@ class DatabaseSection(Section):
     """Where the books are."""
 
     url: str = Field("", description="postgresql://… of a server; empty: the embedded one. QUAESTOR_DATABASE_URL wins.")
+    password_secret: str = Field("", description="Name of the server's password in the vault, where the url has none.")
 
 
 class MarketSection(Section):

@@ -42,9 +42,9 @@ class Costs:
         return fee.quantize(CENT, ROUND_CEILING)
 
     def slipped(self, side: Side, price: Decimal) -> Decimal:
-        """The price after slippage, on the tick, never in our favour."""
+        """The price after slippage, on the tick, never in our favour; a tick at least."""
         moved = price * (1 + side.sign * self.slippage_bps / Decimal(10_000))
-        return moved.quantize(TICK, ROUND_CEILING if side is Side.BUY else ROUND_FLOOR)
+        return max(moved.quantize(TICK, ROUND_CEILING if side is Side.BUY else ROUND_FLOOR), TICK)
 
 
 def cents(amount: Decimal) -> Decimal:

@@ -23,7 +23,11 @@ def forms(config: Config, home: Path, base: Path) -> dict[str, Form]:
     """
     account, market, strategies = config.account, config.market, config.strategies
     return {
-        "quaestor-database": {"home": str(home), "url": config.database.url, "password_secret": ""},
+        "quaestor-database": {
+            "home": str(home),
+            "url": config.database.url,
+            "password_secret": config.database.password_secret,
+        },
         "quaestor-paper-broker": {"account": account.alias, **_texts(config.paper.model_dump())},
         "quaestor-recorded-feed": {
             "source": market.source,

@@ -200,10 +200,7 @@ def value(
     """Value the account at the closes; `balances` are the ledger accounts' sums (debits positive)."""
     held = list(lots)
     if unpriced := sorted({lot.symbol for lot in held} - set(closes)):
-        names = ", ".join(unpriced)
-        raise BooksDisagree(
-            f"{session}: {names} is held, but no close of it is stored; ingest {names}, then run again."
-        )
+        raise BooksDisagree(f"{session}: {', '.join(unpriced)} is held, but no close of it is stored; ingest it first.")
     market = sum((lot.quantity * closes[lot.symbol] for lot in held), ZERO)
     cost = sum((lot.cost for lot in held), ZERO)
     booked = balances.get("positions", ZERO)

@@ -323,7 +323,7 @@ class BookStore(Protocol):
         ...
 
     async def book_executions(self, executions: Sequence[Execution]) -> list[Execution]:
-        """Book those not yet booked, in one transaction; the new ones."""
+        """Book those not yet booked; the new ones. Raises BooksDisagree for one that cannot be, once the others are."""
         ...
 
     async def book_split(self, split: Split, at: dt.datetime) -> bool:

@@ -82,7 +82,7 @@ def load() -> Loaded:
 
 def open_database(home: Path, url: str = "", password: str | None = None) -> Database:
     """A database door, to be entered with `async with`: the server at `url`, else the embedded one in `home`."""
-    from quaestor.doors.postgres.database import Database
+    from quaestor.doors.postgres.database import Database, with_password
 
     if url:
         return Database(with_password(url, password))
@@ -90,21 +90,6 @@ def open_database(home: Path, url: str = "", password: str | None = None) -> Dat
 
     server = EmbeddedServer(home)
     return Database(server.acquire(), server.release)
-
-
-def with_password(url: str, password: str | None) -> str:
-    """The URL with the password put in; refused when it is not a PostgreSQL URL."""
-    from urllib.parse import quote, urlsplit, urlunsplit
-
-    parts = urlsplit(url)
-    if parts.scheme not in {"postgresql", "postgres"}:
-        shown = f"{parts.scheme}://…" if parts.scheme else repr(url)
-        raise BadConfig(f"The database URL {shown} is not understood; write postgresql://USER:PASSWORD@HOST:PORT/NAME.")
-    netloc = parts.netloc
-    if password is not None:
-        user = parts.username or ""
-        netloc = f"{user}:{quote(password, safe='')}@{parts.netloc.rpartition('@')[2]}"
-    return urlunsplit(("postgresql", netloc, parts.path, parts.query, ""))
 
 
 def upgrade(uri: str) -> str:
@@ -220,6 +205,21 @@ def floor(database: Database, account: str, broker: Any, told: Alerts) -> Floor:
 # ── the configured parts: what the console and everything outside Prefect uses ────────────────────────────────────────
 
 
+DATABASE_PASSWORD = "database-password"  # noqa: S105  # the secret's name in the vault
+
+
+def shareable(loaded: Loaded) -> Config:
+    """The configuration as blocks may hold it: a password in the database's URL goes into the vault, its name stays."""
+    from quaestor.doors.postgres.database import without_password
+
+    url, password = without_password(loaded.config.database.url)
+    if password is None:
+        return loaded.config
+    vault(loaded.home).set(DATABASE_PASSWORD, password)
+    database = loaded.config.database.model_copy(update={"url": url, "password_secret": DATABASE_PASSWORD})
+    return loaded.config.model_copy(update={"database": database})
+
+
 def embedded(loaded: Loaded) -> EmbeddedServer:
     """The embedded server of the data folder; raises BadConfig where a server elsewhere is configured."""
     from quaestor.doors.postgres.embedded import EmbeddedServer
@@ -233,7 +233,10 @@ def embedded(loaded: Loaded) -> EmbeddedServer:
 def uri(loaded: Loaded, *, create: bool = False) -> Iterator[str]:
     """The database's URI while the block runs; `create` makes the embedded cluster when there is none yet."""
     if url := loaded.config.database.url:
-        yield with_password(url, None)
+        from quaestor.doors.postgres.database import with_password
+
+        secret = loaded.config.database.password_secret
+        yield with_password(url, vault(loaded.home).get(secret).value if secret else None)
         return
     server = embedded(loaded)
     if not create and not server.status().initialized:
@@ -338,7 +341,7 @@ def block_differences(loaded: Loaded, api: PrefectApi) -> list[str]:
     """Where the server's blocks say something else than the configuration; empty when they agree."""
     from quaestor.forms import NAME, differences, forms
 
-    wanted = forms(loaded.config, loaded.home, loaded.resolve("."))
+    wanted = forms(shareable(loaded), loaded.home, loaded.resolve("."))
     return [
         f"{slug} {difference}"
         for slug, form in wanted.items()

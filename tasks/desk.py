@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
+import platform
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ def flow_run_id() -> str | None:
 
 def holder() -> str:
     """Who takes a lease: machine, process, flow run."""
-    return f"{socket.gethostname()}:{os.getpid()}:{flow_run_id() or 'no run'}"
+    return f"{platform.node()}:{os.getpid()}:{flow_run_id() or 'no run'}"
 
 
 def passing(task: object, task_run: object, state: object) -> bool:

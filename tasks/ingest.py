@@ -12,8 +12,8 @@ from prefect import task
 from prefect.artifacts import acreate_table_artifact
 from prefect.cache_policies import NO_CACHE
 
+from quaestor import wiring
 from quaestor.calendar import sessions
-from quaestor.doors.postgres.bars import BarStore
 from quaestor.errors import NotFound, Permanent
 from quaestor.operations.ingest import ingest_symbol
 from tasks.desk import Desk, passing
@@ -47,7 +47,7 @@ async def ingest_symbols(
     """Bring a group of symbols up to date; a symbol that fails is reported and does not stop the others."""
     source, slots = desk.feed.open(), asyncio.Semaphore(IN_FLIGHT)
     async with desk.database.open() as database:
-        store = BarStore(database)
+        store = wiring.bar_store(database)
 
         async def one(symbol: str) -> dict[str, Any]:
             async with slots:
@@ -79,7 +79,7 @@ async def show_plan(desk: Desk, symbols: Sequence[str], start: dt.date, end: dt.
     """What a backfill would fetch: sessions per symbol, and how many of them are stored; the count of cells."""
     expected = sessions(start, end)
     async with desk.database.open() as database:
-        frame = await BarStore(database).frame(symbols, start, end)
+        frame = await wiring.bar_store(database).frame(symbols, start, end)
     stored = dict(frame.group_by("symbol").len().iter_rows())
     table = [{"symbol": s, "sessions": len(expected), "stored": stored.get(s, 0)} for s in sorted(set(symbols))]
     cells = len(expected) * len(table)

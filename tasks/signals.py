@@ -11,8 +11,7 @@ from prefect import task
 from prefect.artifacts import acreate_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from quaestor.doors.postgres.bars import BarStore
-from quaestor.doors.postgres.signals import SignalStore
+from quaestor import wiring
 from quaestor.operations.generate import generate_signals
 from tasks.desk import Desk, passing
 
@@ -33,7 +32,7 @@ async def strategy_signals(desk: Desk, name: str, start: dt.date | None, end: dt
     plan = desk.plan()
     built = next(built for built in plan.built if built.name == name)
     async with desk.database.open() as database:
-        store, signals = BarStore(database), SignalStore(database)
+        store, signals = wiring.bar_store(database), wiring.signal_store(database)
         done = await generate_signals(built, store, signals, plan.mandate.symbols, start, end, desk.run())
     return asdict(done)
 

@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import datetime as dt
 import os
-import socket
+import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -111,7 +111,7 @@ async def _execute(loaded: wiring.Loaded, start: dt.date | None, end: dt.date | 
             async def progress(day: dt.date, equity: Any) -> None:
                 step(f"{day}  equity {equity.equity:,.2f}")
 
-            holder = f"{socket.gethostname()}:{os.getpid()}:console"
+            holder = f"{platform.node()}:{os.getpid()}:console"
             done = await trade(floor, plan.mandate, days, wiring.run_info(None, plan.digest), holder, progress)
     return asdict(done)
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from quaestor.calendar import sessions
+from quaestor.errors import BadInput
 from quaestor.exchange import cents
 from quaestor.ledger import Lot
-from quaestor.orders import Intent
+from quaestor.operations.marks import marked
+from quaestor.orders import Intent, trimmed
 from quaestor.ports import Decision, Quotes, Run, StoredSignal
 from quaestor.risk import Check, Picture, Refusal, gate, refusal
 from quaestor.sizing import Wanted, plan, strategy_shares
@@ -39,7 +41,9 @@ class Mandate:
 
 @dataclass(frozen=True)
 class Standing:
-    """The account before a session opens: dollars, lots, open latches, symbols with an unresolved order."""
+    """The account before a session opens: dollars, lots, open latches, symbols with an unresolved order (or exit),
+    and the shares that working orders may still sell, by (strategy, symbol).
+    """
 
     equity: Decimal
     previous_equity: Decimal
@@ -47,7 +51,9 @@ class Standing:
     cash: Decimal
     lots: Sequence[Lot]
     latches: tuple[str, ...]
-    unknown: frozenset[str]
+    unknown: frozenset[str] = frozenset()
+    unknown_exits: frozenset[str] = frozenset()
+    selling: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
 
 
 async def decide(
@@ -56,6 +62,8 @@ async def decide(
     """The session's decision, not yet committed; `signals` are those of the session before."""
     symbols = sorted({signal.symbol for signal in signals} | {lot.symbol for lot in standing.lots})
     prices, ages = await _references(symbols, session, quotes)
+    if unpriced := sorted({lot.symbol for lot in standing.lots} - set(prices)):
+        raise BadInput(f"{session}: {', '.join(unpriced)} is held, but no bar of it is stored; ingest it first.")
     shares = strategy_shares([(lot.strategy, lot.symbol, lot.quantity) for lot in standing.lots])
     wanted = plan(mandate.account, session, signals, mandate.weights, standing.equity, shares, prices, mandate.limits)
     picture = Picture(
@@ -69,6 +77,8 @@ async def decide(
         bar_age=ages,
         latches=standing.latches,
         unknown=standing.unknown,
+        unknown_exits=standing.unknown_exits,
+        selling=standing.selling,
     )
     intents, refusals = judge(wanted, picture, mandate.limits, standing.equity, run)
     return Decision(session, standing.equity, standing.cash, intents, refusals, run)
@@ -108,8 +118,8 @@ def provenance(want: Wanted, checks: Sequence[Check], equity: Decimal, run: Run)
             "equity": str(equity),
             "sleeve": str(cents(want.sleeve)),
             "reference_price": str(want.intent.reference_price),
-            "held": str(want.held),
-            "wanted": str(want.wanted),
+            "held": str(trimmed(want.held)),
+            "wanted": str(trimmed(want.wanted)),
         },
         "checks": [asdict(check) for check in checks],
         "signal_flow_run_id": signal.flow_run_id,
@@ -122,16 +132,7 @@ def provenance(want: Wanted, checks: Sequence[Check], equity: Decimal, run: Run)
 async def _references(
     symbols: Sequence[str], session: dt.date, quotes: Quotes
 ) -> tuple[dict[str, Decimal], dict[str, int]]:
-    """Reference prices (last close, in the session's own shares: a split at its open divides it) and bar ages."""
-    prices: dict[str, Decimal] = {}
-    ages: dict[str, int] = {}
-    ratios = {split.symbol: split.ratio for split in await quotes.splits(session)}
-    before = session - dt.timedelta(days=1)
-    for symbol in symbols:
-        bar = await quotes.last_bar(symbol, before)
-        if bar is None:
-            continue
-        ratio = ratios.get(symbol)
-        prices[symbol] = bar.close if ratio is None else cents(bar.close * ratio.denominator / ratio.numerator)
-        ages[symbol] = len(sessions(bar.session, session)) - 1
-    return prices, ages
+    """Reference prices (last closes, in the session's own shares) and bar ages in sessions."""
+    marks = await marked(symbols, session - dt.timedelta(days=1), session, quotes)
+    ages = {symbol: len(sessions(mark.session, session)) - 1 for symbol, mark in marks.items()}
+    return {symbol: mark.price for symbol, mark in marks.items()}, ages

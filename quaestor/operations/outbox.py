@@ -5,48 +5,69 @@
               listed ──▶ the broker's own state;   not listed, still in its band ──▶ the same ref_id again;
               not listed, band over ──▶ EXPIRED_UNSENT, with the listings as proof
 
+While an order is unresolved its symbol takes no new entry, and no exit if it is an exit itself: they stay PLANNED.
 A `SUBMITTING` that this very process has just committed is never resolved behind its back: only its own call ends it.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from collections.abc import Awaitable, Callable
 
 from quaestor.errors import BrokerAmbiguous, BrokerRejected
-from quaestor.orders import OrderUpdate, State
+from quaestor.orders import Intent, OrderUpdate, State
 from quaestor.ports import BookStore, Broker, Lease, StoredOrder, Transition
 
+UNCLEAR = frozenset({State.SUBMITTING, State.UNKNOWN})  # the broker may have it, or not
 LISTINGS = 2  # a broker's list may lag behind its own acceptance: one look is no proof
 
 InBand = Callable[[StoredOrder], Awaitable[bool]]
 
 
-async def drain(books: BookStore, broker: Broker, lease: Lease, in_band: InBand) -> None:
-    """Send every PLANNED order that is still within its band, oldest session first, exits before entries."""
-    for order in await books.open_orders():
+async def drain(books: BookStore, broker: Broker, lease: Lease, in_band: InBand) -> int:
+    """Send every PLANNED order that is still within its band, oldest session first, exits before entries.
+
+    Orders that must wait for an unresolved one stay PLANNED. How many orders were open.
+    """
+    open_orders = await books.open_orders()
+    unclear = {(o.intent.symbol, o.intent.reduces) for o in open_orders if o.state in UNCLEAR}
+    for order in open_orders:
         if order.state is not State.PLANNED:
             continue
-        if await in_band(order):
-            await send(order, books, broker, lease)
-        else:
+        if not await in_band(order):
             step = Transition(State.EXPIRED_UNSENT, "drain", reason="its session was over before it could be sent")
             await books.transition(order.ref_id, step, lease)
+        elif not _waits(order.intent, unclear) and await send(order, books, broker, lease) is State.UNKNOWN:
+            unclear.add((order.intent.symbol, order.intent.reduces))
+    return len(open_orders)
 
 
-async def send(order: StoredOrder, books: BookStore, broker: Broker, lease: Lease) -> None:
-    """Commit SUBMITTING, then send; whatever is not a clear answer leaves the order UNKNOWN."""
+def _waits(intent: Intent, unclear: set[tuple[str, bool]]) -> bool:
+    """`unclear` are (symbol, whether it is an exit) of unresolved orders."""
+    return (intent.symbol, True) in unclear or (not intent.reduces and (intent.symbol, False) in unclear)
+
+
+async def send(order: StoredOrder, books: BookStore, broker: Broker, lease: Lease) -> State:
+    """Commit SUBMITTING, then send; whatever is not a clear answer leaves the order UNKNOWN. The state it came to."""
     if not await books.transition(order.ref_id, Transition(State.SUBMITTING, "send"), lease):
-        return
+        return order.state
     try:
-        update = await broker.submit(order.intent)
+        step = Transition.of(await broker.submit(order.intent), "ack")
     except BrokerRejected as error:
-        await books.transition(order.ref_id, Transition(State.REJECTED, "broker", reason=str(error)), lease)
+        step = await _rejected(order, broker, str(error))
     except BrokerAmbiguous as error:
-        await books.transition(order.ref_id, Transition(State.UNKNOWN, "broker", reason=str(error)), lease)
-    else:
-        await books.transition(order.ref_id, Transition.of(update, "ack"), lease)
+        step = Transition(State.UNKNOWN, "broker", reason=str(error))
+    await books.transition(order.ref_id, step, lease)
+    return step.state
+
+
+async def _rejected(order: StoredOrder, broker: Broker, reason: str) -> Transition:
+    """The first no is final; a no to a repeated send may be said because the first one arrived after all."""
+    if order.state is not State.PLANNED:
+        for update in await broker.orders(order.intent.session):
+            if update.ref_id == order.ref_id:
+                return Transition.of(update, "listed")
+    return Transition(State.REJECTED, "broker", reason=reason)
 
 
 async def resolve(books: BookStore, broker: Broker, lease: Lease, in_band: InBand) -> int:
@@ -90,12 +111,15 @@ async def _settle(
 
 
 async def collect(books: BookStore, broker: Broker, lease: Lease, session: dt.date) -> tuple[int, int]:
-    """Book new executions and follow the broker's order states since a session: (fills booked, orders moved)."""
+    """Follow the broker's order states since a session and book new executions: (fills booked, orders moved).
+
+    Raises BooksDisagree for an execution that cannot be booked, once all others are.
+    """
     open_orders = {order.ref_id: order for order in await books.open_orders()}
     since = min([session, *(order.intent.session for order in open_orders.values())])
-    booked = await books.book_executions(await broker.executions(since))
     moved = 0
-    for update in await broker.orders(since):
-        if update.ref_id in open_orders:
-            moved += await books.transition(uuid.UUID(str(update.ref_id)), Transition.of(update, "update"), lease)
+    for update in await broker.orders(since) if open_orders else ():
+        if update.ref_id is not None and update.ref_id in open_orders:
+            moved += await books.transition(update.ref_id, Transition.of(update, "update"), lease)
+    booked = await books.book_executions(await broker.executions(since))
     return len(booked), moved

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SQL = queries("bars")
 WINDOW = dt.timedelta(days=92)  # quotes are read a quarter ahead: a replay asks session after session
+LOOKBACK = dt.timedelta(days=14)  # and from a little before: the newest bar is rarely older
 
 
 class BarStore:
@@ -30,8 +31,8 @@ class BarStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._window: dict[dt.date, dict[str, Bar]] = {}
-        self._read_upto: dt.date | None = None
+        self._window: dict[dt.date, dict[str, Bar]] = {}  # by session, oldest first
+        self._window_start = dt.date.max
 
     async def upsert(self, bars: pl.DataFrame, splits: Sequence[Split], source: str) -> tuple[int, int]:
         """Store bars and splits; (new, changed). Raises BadInput when a split contradicts a stored one."""
@@ -43,8 +44,7 @@ class BarStore:
             async with connection.cursor() as cursor, cursor.copy(SQL["copy_staging"]) as copy:
                 await copy.write(bars.select(list(schema())).write_csv(include_header=False))
             merged = await (await connection.execute(SQL["merge_staging"], {"source": source})).fetchone()
-        self._window.clear()
-        self._read_upto = None
+        self._window, self._window_start = {}, dt.date.max
         return (merged["new"], merged["changed"]) if merged else (0, 0)
 
     async def frame(self, symbols: Sequence[str], start: dt.date | None, end: dt.date | None) -> pl.DataFrame:
@@ -76,25 +76,44 @@ class BarStore:
         return [_split(row) for row in await self._database.fetch(SQL["splits_on"], {"session": session})]
 
     async def bar(self, symbol: str, session: dt.date) -> Bar | None:
-        """The bar of that session; sessions near the last one asked for are already in memory."""
-        if session not in self._window or (self._read_upto is not None and session > self._read_upto):
+        """The bar of that session; sessions near the last one asked for are already in memory.
+
+        What is not in memory is asked for: it may have come in the meantime.
+        """
+        if session not in self._window:
             await self._read(session)
+        if symbol not in self._window.get(session, {}):
+            rows = await self._database.fetch(SQL["bars_of_session"], {"session": session, "timeframe": DAILY})
+            if rows:
+                self._keep(rows)
         return self._window.get(session, {}).get(symbol)
 
-    async def _read(self, start: dt.date) -> None:
-        end = start + WINDOW
-        parameters = {"start": start, "end": end, "timeframe": DAILY}
-        rows = await self._database.fetch(SQL["bars_of_sessions"], parameters)
-        self._window = {start: {}}
-        for row in rows:
-            self._window.setdefault(row["session"], {})[row["symbol"]] = _bar(row)
-        self._read_upto = max(self._window)
-
     async def last_bar(self, symbol: str, upto: dt.date) -> Bar | None:
-        """The newest bar with session ≤ upto."""
+        """The newest bar with session ≤ upto; out of memory when it is of the newest session known by then."""
+        if not self._window_start <= upto <= self._window_start + WINDOW:
+            await self._read(upto)
+        if (bar := self._newest(symbol, upto)) is not None:
+            return bar
         parameters = {"symbol": symbol, "timeframe": DAILY, "upto": upto}
         rows = await self._database.fetch(SQL["last_bar"], parameters)
         return _bar(rows[0]) if rows else None
+
+    def _newest(self, symbol: str, upto: dt.date) -> Bar | None:
+        """The bar of the newest session by then; None where the memory ends before, or the symbol did not trade."""
+        if not self._window or upto > max(self._window):
+            return None
+        newest = max((session for session in self._window if session <= upto), default=upto)
+        return self._window.get(newest, {}).get(symbol)
+
+    async def _read(self, around: dt.date) -> None:
+        """Read the window that begins a little before that day."""
+        self._window, self._window_start = {}, around - LOOKBACK
+        parameters = {"start": self._window_start, "end": self._window_start + WINDOW, "timeframe": DAILY}
+        self._keep(await self._database.fetch(SQL["bars_of_sessions"], parameters))
+
+    def _keep(self, rows: Sequence[dict[str, Any]]) -> None:
+        for row in rows:
+            self._window.setdefault(row["session"], {})[row["symbol"]] = _bar(row)
 
     async def spans(self) -> dict[str, tuple[dt.date, dt.date, int]]:
         """First session, last session, count of bars, by symbol."""

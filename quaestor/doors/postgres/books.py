@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from quaestor.doors.postgres.control import guard
 from quaestor.doors.postgres.sql import queries
+from quaestor.errors import BooksDisagree
 from quaestor.ledger import Booked, Equity, Lot, book_fill, book_split
 from quaestor.orders import Execution, Intent, OrderType, Side, State, TimeInForce, moves, trimmed
 from quaestor.ports import Decision, Lease, StoredOrder, Transition
@@ -104,11 +105,22 @@ class BookStore:
     # ── ledger ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def book_executions(self, executions: Sequence[Execution]) -> list[Execution]:
-        """Book those not yet booked, all in one transaction; the new ones."""
+        """Book those not yet booked; the new ones. Raises BooksDisagree for one that cannot be, once the others are."""
         if not executions:
             return []
-        async with self._database.transaction() as connection:
-            return [execution for execution in executions if await self._book(connection, execution)]
+        known = await self.booked_fills(min(execution.session for execution in executions))
+        new, refused = [], []
+        for execution in executions:
+            if execution.execution_id in known:
+                continue
+            try:
+                async with self._database.transaction() as connection:
+                    new += [execution] if await self._book(connection, execution) else []
+            except BooksDisagree as error:
+                refused.append(error)
+        if refused:
+            raise refused[0]
+        return new
 
     async def _book(self, connection: Connection, execution: Execution) -> bool:
         strategy = await self._strategy_of(connection, execution)
@@ -171,8 +183,7 @@ class BookStore:
     async def settle(self, equity: Equity, positions: dict[str, Any]) -> None:
         """Keep the account's value at a session's close: the session is settled."""
         row = asdict(equity) | {"equity": equity.equity, "positions": json.dumps(positions, default=str)}
-        async with self._database.transaction() as connection:
-            await self._execute(connection, "insert_equity", **row)
+        await self._fetch("insert_equity", **row)
 
     async def last_equity(self) -> Equity | None:
         """The newest settled session."""

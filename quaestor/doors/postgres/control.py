@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from quaestor.doors.postgres.sql import queries
-from quaestor.errors import LeaseHeld
+from quaestor.errors import DatabaseDown, LeaseHeld
 from quaestor.ports import Latch, Lease, Reconciliation
 
 if TYPE_CHECKING:
     from quaestor.doors.postgres.database import Connection, Database
 
 SQL = queries("control")
+log = logging.getLogger("quaestor.lease")
 TTL = dt.timedelta(seconds=15)
 POLL = 0.5  # seconds between tries for a lease that another holds
 
@@ -66,8 +68,16 @@ class LeaseStore:
 
     async def _renew(self, lease: Lease) -> None:
         """Until cancelled; a lost lease ends the renewing, and the next guarded write fails."""
-        while await self._database_write("renew_lease", lease):
+        while await self._renewed(lease):
             await asyncio.sleep(self._ttl.total_seconds() / 3)
+
+    async def _renewed(self, lease: Lease) -> bool:
+        """Whether the lease is still ours; a database that does not answer now may answer before it runs out."""
+        try:
+            return await self._database_write("renew_lease", lease) > 0
+        except DatabaseDown as error:
+            log.warning("The lease of account %s was not renewed: %s", lease.account, error)
+            return True
 
     async def _database_write(self, name: str, lease: Lease) -> int:
         parameters = {"account": lease.account, "holder": lease.holder, "epoch": lease.epoch, "ttl": self._ttl}

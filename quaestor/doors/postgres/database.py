@@ -1,6 +1,6 @@
 """The database door: a pool of connections to any PostgreSQL, with timeouts and errors in our own words.
 
-Every statement runs in a transaction; UTC; a statement may take a minute, a lock ten seconds: nobody waits for ever.
+Every write runs in a transaction; UTC; a statement may take a minute, a lock ten seconds: nobody waits for ever.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from quaestor.errors import DatabaseDown, PartMissing
+from quaestor.errors import BadConfig, DatabaseDown, PartMissing
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -92,12 +92,24 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A connection inside one transaction: committed at the end, rolled back on an error."""
+        async with self._connection() as connection, connection.transaction():
+            yield connection
+
+    async def fetch(self, query: bytes, *parameters: Sequence[Any] | dict[str, Any]) -> list[dict[str, Any]]:
+        """All rows of one statement, as dicts; a transaction of its own, in one round trip."""
+        async with self._connection() as connection:
+            cursor = await connection.execute(query, *parameters)
+            return await cursor.fetchall()
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        """A connection of the pool; its errors in our words."""
         import psycopg
 
         if self._pool is None:
             raise DatabaseDown("The database door is closed; open it with `async with`.")
         try:
-            async with self._pool.connection() as connection, connection.transaction():
+            async with self._pool.connection() as connection:
                 yield connection
         except psycopg.errors.UndefinedTable as error:
             raise PartMissing(
@@ -108,12 +120,6 @@ class Database:
                 raise DatabaseDown(f"A statement took too long and was ended: {error}".strip()) from error
             raise DatabaseDown(f"The database connection broke: {' '.join(str(error).split())}") from error
 
-    async def fetch(self, query: bytes, *parameters: Sequence[Any] | dict[str, Any]) -> list[dict[str, Any]]:
-        """All rows of one query, as dicts."""
-        async with self.transaction() as connection:
-            cursor = await connection.execute(query, *parameters)
-            return await cursor.fetchall()
-
 
 def shown(uri: str) -> str:
     """A URI without its password, for messages."""
@@ -123,3 +129,26 @@ def shown(uri: str) -> str:
     )
     port = f":{parts.port}" if parts.port else ""
     return f"{where}{port}{parts.path}"
+
+
+def with_password(url: str, password: str | None) -> str:
+    """The URL with the password put in; refused when it is not a PostgreSQL URL."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgresql", "postgres"}:
+        shown = f"{parts.scheme}://…" if parts.scheme else repr(url)
+        raise BadConfig(f"The database URL {shown} is not understood; write postgresql://USER:PASSWORD@HOST:PORT/NAME.")
+    netloc = parts.netloc
+    if password is not None:
+        user = parts.username or ""
+        netloc = f"{user}:{quote(password, safe='')}@{parts.netloc.rpartition('@')[2]}"
+    return urlunsplit(("postgresql", netloc, parts.path, parts.query, ""))
+
+
+def without_password(url: str) -> tuple[str, str | None]:
+    """The URL without its password, and the password where there was one."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url, None
+    where = parts.netloc.rpartition("@")[2]
+    netloc = f"{parts.username}@{where}" if parts.username else where
+    return urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")), unquote(parts.password)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from quaestor.calendar import session_close, session_open
+from quaestor.calendar import session_close, session_open, sessions
 from quaestor.doors.postgres.sql import queries
 from quaestor.errors import BadInput, BrokerRejected
 from quaestor.exchange import Costs, collar, fill_price
@@ -112,9 +112,11 @@ class PaperBroker:
 
     async def account(self) -> Account:
         """Cash and positions now."""
-        async with self._database.transaction() as connection:
-            row = await self._lock(connection)
-            return Account(row["cash"], await self._positions(connection))
+        rows = await self._fetch("holdings")
+        if not rows:
+            raise self._no_account()
+        held = {row["symbol"]: trimmed(row["quantity"]) for row in rows if row["symbol"] is not None}
+        return Account(rows[0]["cash"], held)
 
     # ── the market ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -129,16 +131,17 @@ class PaperBroker:
         return (rows[0]["session"], rows[0]["phase"]) if rows else (None, "closed")
 
     async def open_session(self, session: dt.date) -> None:
-        """Before the open: apply the session's splits to positions and working orders."""
-        splits = await self._quotes.splits(session)
+        """Before the open: apply the splits since the session before to positions and working orders."""
         async with self._database.transaction() as connection:
             account = await self._lock(connection)
             if account["session"] is not None and account["session"] >= session:
                 return
             if account["phase"] == "open":
                 raise BadInput(f"Session {account['session']} is still open; close it before opening {session}.")
-            for split in splits:
-                await self._apply(connection, split)
+            last = account["session"]
+            for day in sessions(last + dt.timedelta(days=1), session) if last else [session]:
+                for split in await self._quotes.splits(day):
+                    await self._apply(connection, split)
             await self._execute(connection, "move_clock", session=session, phase="open")
 
     async def _apply(self, connection: Connection, split: Split) -> None:
@@ -200,8 +203,11 @@ class PaperBroker:
     async def _lock(self, connection: Connection) -> Mapping[str, Any]:
         row: Mapping[str, Any] | None = await (await self._execute(connection, "lock_account")).fetchone()
         if row is None:
-            raise BadInput(f"The paper broker has no account {self._alias!r} yet; fund it first.")
+            raise self._no_account()
         return row
+
+    def _no_account(self) -> BadInput:
+        return BadInput(f"The paper broker has no account {self._alias!r} yet; the first execute run opens it.")
 
     async def _positions(self, connection: Connection) -> dict[str, Decimal]:
         rows = await (await self._execute(connection, "positions")).fetchall()

@@ -123,6 +123,7 @@ insert into equity (account, session, cash, market_value, equity, realized, unre
 values (%(account)s, %(session)s, %(cash)s, %(market_value)s, %(equity)s, %(realized)s, %(unrealized)s, %(fees)s, %(capital)s,
         %(positions)s)
 on conflict (account, session) do nothing
+returning session
 
 -- name: last_equity
 -- The newest settled session.

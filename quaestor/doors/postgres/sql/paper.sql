@@ -6,6 +6,12 @@ insert into paper.account (alias, cash) values (%(alias)s, %(cash)s) on conflict
 -- Cash and where the simulated clock stands.
 select alias, cash, session, phase from paper.account where alias = %(alias)s
 
+-- name: holdings
+-- Cash and shares at one moment.
+select a.cash, p.symbol, p.quantity from paper.account a
+left join paper.position p on p.alias = a.alias and p.quantity <> 0
+where a.alias = %(alias)s order by p.symbol
+
 -- name: lock_account
 -- One change of the account at a time.
 select alias, cash, session, phase from paper.account where alias = %(alias)s for update
