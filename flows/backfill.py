@@ -9,7 +9,7 @@ from typing import Any
 from prefect import flow
 
 from flows.models import BackfillRequest
-from quaestor.errors import BadInput
+from quaestor.operations.ingest import check_ingested
 from tasks.desk import open_desk
 from tasks.events import finished
 from tasks.ingest import check_symbols, groups, ingest_symbols, show_ingest, show_plan
@@ -30,8 +30,7 @@ async def backfill(request: BackfillRequest) -> dict[str, Any]:
     work = (ingest_symbols(desk, group, request.start, request.end, again=True) for group in groups(request.symbols))
     rows = list(chain.from_iterable(await asyncio.gather(*work)))
     await show_ingest(rows, "backfill")
-    if failed := [row for row in rows if row["error"]]:
-        raise BadInput(f"{len(failed)} of {len(rows)} symbols failed; the others are stored. {failed[0]['error']}")
+    check_ingested(rows)
     counts = {name: sum(row[name] for row in rows) for name in ("read", "new", "changed")}
     finished("backfill", desk.account, request.start, request.end, symbols=request.symbols, **counts)
     return counts

@@ -9,7 +9,7 @@ from typing import Any
 from prefect import flow
 
 from flows.models import IngestRequest
-from quaestor.errors import BadInput
+from quaestor.operations.ingest import check_ingested
 from tasks.desk import open_desk
 from tasks.events import finished
 from tasks.ingest import check_symbols, groups, ingest_symbols, show_ingest
@@ -29,8 +29,7 @@ async def ingest(request: IngestRequest = IngestRequest()) -> dict[str, Any]:  #
     done = await asyncio.gather(*(ingest_symbols(desk, group, request.start, request.end) for group in groups(symbols)))
     rows = list(chain.from_iterable(done))
     await show_ingest(rows, "ingest")
-    if failed := [row for row in rows if row["error"]]:
-        raise BadInput(f"{len(failed)} of {len(rows)} symbols failed; the others are stored. {failed[0]['error']}")
+    check_ingested(rows)
     new = sum(row["new"] + row["changed"] for row in rows)
     finished("ingest", desk.account, request.start, request.end, symbols=list(symbols), rows=new)
     return {"symbols": len(rows), "rows": new}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import warnings
+from bisect import bisect_left, bisect_right
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -40,34 +41,34 @@ def _built() -> Any:
         return exchange_calendars.get_calendar(EXCHANGE, start=FIRST.isoformat())
 
 
+@lru_cache(maxsize=1)
+def _days() -> tuple[dt.date, ...]:
+    """All sessions of the calendar, oldest first: looked up many times in a replay."""
+    return tuple(_calendar().sessions.date)
+
+
 def _bounds() -> tuple[dt.date, dt.date]:
-    calendar = _calendar()
-    return calendar.first_session.date(), calendar.last_session.date()
+    return _days()[0], _days()[-1]
 
 
 def sessions(start: dt.date, end: dt.date) -> list[dt.date]:
     """All sessions in [start, end], oldest first."""
-    first, last = _bounds()
-    lo, hi = max(start, first), min(end, last)
-    if lo > hi:
-        return []
-    return [stamp.date() for stamp in _calendar().sessions_in_range(lo.isoformat(), hi.isoformat())]
+    return list(_days()[bisect_left(_days(), start) : bisect_right(_days(), end)])
 
 
 def is_session(day: dt.date) -> bool:
     """Whether the exchange trades on that day."""
-    first, last = _bounds()
-    return first <= day <= last and bool(_calendar().is_session(day.isoformat()))
+    return bool(sessions(day, day))
 
 
 def next_session(day: dt.date) -> dt.date:
     """The first session after `day` (which need not be a session); raises BadInput outside the calendar."""
-    return _step(day, +1, "next")
+    return _beside(day, +1, "next")
 
 
 def previous_session(day: dt.date) -> dt.date:
     """The last session before `day` (which need not be a session); raises BadInput outside the calendar."""
-    return _step(day, -1, "previous")
+    return _beside(day, -1, "previous")
 
 
 def session_open(day: dt.date) -> dt.datetime:
@@ -110,10 +111,8 @@ def _require(day: dt.date) -> None:
         raise BadInput(f"{why_closed(day)}; choose a session.")
 
 
-def _step(day: dt.date, days: int, direction: str) -> dt.date:
+def _beside(day: dt.date, step: int, direction: str) -> dt.date:
     first, last = _bounds()
-    if not first <= day + dt.timedelta(days=days) <= last:
+    if not first <= day + dt.timedelta(days=step) <= last:
         raise BadInput(f"The {direction} session of {day} is outside the {EXCHANGE} calendar ({first} … {last}).")
-    beside = (day + dt.timedelta(days=days)).isoformat()
-    found: dt.date = _calendar().date_to_session(beside, direction=direction).date()
-    return found
+    return _days()[bisect_right(_days(), day) if step > 0 else bisect_left(_days(), day) - 1]

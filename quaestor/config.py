@@ -173,7 +173,9 @@ def digest(value: Any) -> str:
     """A short name of a JSON-able value or of models: the same value, the same name."""
 
     def plain(item: object) -> object:
-        return item.model_dump(mode="json") if isinstance(item, BaseModel) else str(item)
+        if isinstance(item, Decimal):
+            return format(item.normalize(), "f")  # 0.4 and 0.40 are one value
+        return item.model_dump() if isinstance(item, BaseModel) else str(item)
 
     text = json.dumps(value, sort_keys=True, default=plain)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -194,6 +196,9 @@ def parse(text: str, place: str = "quaestor.toml") -> Config:
 
 def _explain(error: Any, text: str, place: str) -> str:
     path = [str(part) for part in error["loc"]]
+    if "parameters" in path[:-2]:
+        path = path[: path.index("parameters") + 2]  # without the type that pydantic tried
+        error = error | {"msg": "Give a number, a text, true or false"}
     where = f"{place}:{line_of(path, text)}"
     key = ".".join(path)
     if error["type"] == "extra_forbidden":
@@ -217,21 +222,24 @@ def _fields(path: list[str]) -> list[str]:
 
 
 def line_of(path: list[str], text: str) -> int:
-    """The line (1-based) where a key stands: `a.b` under its `[table]`, the n-th `[[table]]`, or dotted."""
-    table, want = "", [part for part in path if not part.isdigit()]
+    """The line (1-based) where a key stands: `a.b` under its `[table]`, the n-th `[[table]]`, or dotted.
+
+    A key that is missing stands where its table begins.
+    """
+    table, wanted = "", ".".join(part for part in path if not part.isdigit())
     index = next((int(part) for part in path if part.isdigit()), 0)
     seen: dict[str, int] = {}
-    best = 1
+    best = 0
     for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
-        if header := re.match(r"^\[(\[)?\s*([\w.\-]+)\s*\]", stripped):
+        if header := re.match(r"^\[(\[)?\s*([\w.\-]+)\s*\]", line.strip()):
             table = header[2]
             seen[table] = seen.get(table, -1) + 1
-            if table == ".".join(want) or (header[1] and ".".join(want).startswith(table) and seen[table] == index):
-                best = number
-            continue
-        if key := re.match(r"^([\w.\-\"']+)\s*=", stripped):
+            around = wanted.startswith(f"{table}.") and seen[table] == (index if header[1] else 0)
+            inside = not best and table.startswith(f"{wanted}.")
+            best = number if table == wanted or around or inside else best
+        elif key := re.match(r"^([\w.\-\"']+)\s*=", line.strip()):
             full = ".".join(filter(None, (table, key[1].strip("\"'"))))
-            if full == ".".join(want) and (table not in seen or not index or seen[table] == index):
+            dotted = full.startswith(f"{wanted}.") and not f"{table}.".startswith(f"{wanted}.")
+            if (full == wanted or dotted) and seen.get(table, index) == index:
                 return number
-    return best
+    return best or 1

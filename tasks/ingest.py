@@ -11,6 +11,7 @@ from typing import Any
 from prefect import task
 from prefect.artifacts import acreate_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.concurrency.asyncio import concurrency
 
 from quaestor import wiring
 from quaestor.calendar import sessions
@@ -18,6 +19,9 @@ from quaestor.errors import NotFound, Permanent
 from quaestor.operations.ingest import ingest_symbol
 from tasks.desk import Desk, passing
 
+LIMIT = (
+    "quaestor-sources"  # groups of symbols that are fetched at a time, over all runs; `deployments.register` sets it
+)
 IN_FLIGHT = 8  # symbols at a time within a group: the database's pool is this large
 
 
@@ -46,7 +50,7 @@ async def ingest_symbols(
 ) -> list[dict[str, Any]]:
     """Bring a group of symbols up to date; a symbol that fails is reported and does not stop the others."""
     source, slots = desk.feed.open(), asyncio.Semaphore(IN_FLIGHT)
-    async with desk.database.open() as database:
+    async with concurrency(LIMIT, strict=True), desk.database.open() as database:
         store = wiring.bar_store(database)
 
         async def one(symbol: str) -> dict[str, Any]:

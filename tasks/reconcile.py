@@ -10,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from quaestor.operations.reconcile import reconcile
 from quaestor.ports import Reconciliation
-from tasks.desk import Desk, flow_run_id, passing
+from tasks.desk import Desk, flow_run_id, holder, passing
 
 
 # Reading and comparing: safe to try again while broker or database are away.
@@ -26,8 +26,7 @@ from tasks.desk import Desk, flow_run_id, passing
 async def compare(desk: Desk, since: dt.date | None) -> Reconciliation:
     """Compare cash, positions, fills and orders; latch entries on a difference."""
     async with desk.floor() as floor:
-        begin = since or dt.date.min
-        return await reconcile(floor.books, floor.broker, floor.control, floor.alerts, begin, flow_run_id())
+        return await reconcile(floor, holder(), since or dt.date.min, flow_run_id())
 
 
 @task(name="show reconciliation", cache_policy=NO_CACHE, tags=["artifact"])

@@ -13,6 +13,7 @@ from typing import Any
 
 from quaestor import __version__
 from quaestor.errors import QuaestorError, Temporary
+from quaestor.orders import State
 
 EXIT_FAILED = 1
 EXIT_TRY_AGAIN = 75  # sysexits.h: EX_TEMPFAIL
@@ -93,7 +94,7 @@ COMMANDS = (
         (
             _option("--symbol", type=str.upper, help="only this symbol"),
             _option("--strategy", help="only this strategy"),
-            _option("--state", help="only this state, such as filled"),
+            _option("--state", choices=[state.value for state in State], help="only this state"),
             _option("--session", type=_day, metavar="DATE", help="only this session"),
             _limit(20),
             JSON,

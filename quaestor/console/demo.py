@@ -178,6 +178,7 @@ def _summary(loaded: wiring.Loaded) -> dict[str, Any]:
         newest = door.orders(limit=1)
     span = {"start": FIRST_SESSION.isoformat(), "end": LAST_SESSION.isoformat()}
     order = str(newest[0]["ref_id"])[:8] if newest else None
+    span["prefect_ui"] = wiring.local_prefect(loaded).ui
     return {**span, **done.summary, "devlog": done.devlog, "figures": list(done.figures), "an_order": order}
 
 
@@ -197,7 +198,6 @@ def _costs(meter: Meter, wall: float, loaded: wiring.Loaded) -> dict[str, Any]:
         "peak_memory_mib": round(meter.peak / 2**20),
         "stages": stages,
         "home": str(loaded.home),
-        "prefect_ui": "http://127.0.0.1:4200",
     }
 
 

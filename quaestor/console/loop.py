@@ -20,6 +20,7 @@ from quaestor import wiring
 from quaestor.console import output
 from quaestor.console.output import Column
 from quaestor.errors import BadInput, BooksDisagree, NotFound
+from quaestor.operations.ingest import check_ingested
 
 if TYPE_CHECKING:
     from quaestor.operations.report import Reported
@@ -32,13 +33,17 @@ def ingest(arguments: argparse.Namespace) -> int:
     loaded = wiring.load()
     symbols = [symbol.upper() for symbol in arguments.symbols] or list(loaded.config.market.symbols)
     rows = asyncio.run(_ingest(loaded, symbols, arguments))
-    names = ("read", "new", "changed", "splits")
-    counts = [Column(name, name, output.number, right=True) for name in names]
-    span = [Column("first", "from", output.text), Column("last", "to", output.text)]
-    _show(arguments, rows, [Column("symbol", "symbol"), *counts, *span, Column("error", "error", output.text)])
-    failed = [row for row in rows if row["error"]]
-    if failed:
-        raise BadInput(f"{len(failed)} of {len(rows)} symbols failed; the others are stored. {failed[0]['error']}")
+    failed = [row["error"] for row in rows if row["error"]]
+    if len(failed) < len(rows) or arguments.json:
+        names = ("read", "new", "changed", "splits")
+        counts = [Column(name, name, output.number, right=True) for name in names]
+        span = [Column("first", "from", output.text), Column("last", "to", output.text)]
+        _show(
+            arguments,
+            [row for row in rows if not row["error"] or arguments.json],
+            [Column("symbol", "symbol"), *counts, *span],
+        )
+    check_ingested(rows)
     return 0
 
 
@@ -94,6 +99,11 @@ async def _signals(loaded: wiring.Loaded, start: dt.date | None, end: dt.date | 
 def execute(arguments: argparse.Namespace) -> int:
     """Trade every session that has signals and is not settled, on the paper broker."""
     row = asyncio.run(_execute(wiring.load(), arguments.start, arguments.end))
+    if not row["sessions"] and not arguments.json:
+        sys.stdout.write(
+            "Nothing to trade: every session that has signals and bars is settled. See `quaestor status`.\n"
+        )
+        return 0
     counts = [Column(n, n, output.number, right=True) for n in ("sessions", "orders", "refusals", "fills", "resolved")]
     span = [Column("first", "from", output.text), Column("last", "to", output.text)]
     _show(arguments, [row], [*span, *counts, Column("equity", "equity", output.money, right=True)])
@@ -111,9 +121,13 @@ async def _execute(loaded: wiring.Loaded, start: dt.date | None, end: dt.date | 
             async def progress(day: dt.date, equity: Any) -> None:
                 step(f"{day}  equity {equity.equity:,.2f}")
 
-            holder = f"{platform.node()}:{os.getpid()}:console"
-            done = await trade(floor, plan.mandate, days, wiring.run_info(None, plan.digest), holder, progress)
+            done = await trade(floor, plan.mandate, days, wiring.run_info(None, plan.digest), _holder(), progress)
     return asdict(done)
+
+
+def _holder() -> str:
+    """Who takes a lease: machine, process, the console."""
+    return f"{platform.node()}:{os.getpid()}:console"
 
 
 def reconcile(arguments: argparse.Namespace) -> int:
@@ -138,7 +152,7 @@ async def _reconcile(loaded: wiring.Loaded) -> Any:
     from quaestor.operations.reconcile import reconcile as compare
 
     async with wiring.configured_floor(loaded) as floor:
-        return await compare(floor.books, floor.broker, floor.control, floor.alerts, dt.date.min, None)
+        return await compare(floor, _holder(), dt.date.min, None)
 
 
 def report(arguments: argparse.Namespace) -> int:

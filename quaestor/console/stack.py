@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 from quaestor import wiring
@@ -35,21 +34,26 @@ def up(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def start(loaded: wiring.Loaded, *, schedules: bool, environment: Mapping[str, str] | None = None) -> None:
-    """Database, server, worker and registration; the slow parts side by side."""
+def start(loaded: wiring.Loaded, *, schedules: bool) -> None:
+    """Database, server, worker and registration, the slow parts side by side; all of it or nothing."""
     prefect = wiring.local_prefect(loaded)
-    if not loaded.config.database.url:
-        wiring.embedded(loaded).pin()
+    programs: list[subprocess.Popen[str]] = []
     try:
-        upgrading = _program(loaded, "-m", "quaestor.console.cli", "db", "upgrade")
+        if not loaded.config.database.url:
+            wiring.embedded(loaded).pin()
+        programs.append(_program(loaded, "-m", "quaestor.console.cli", "db", "upgrade"))
         url = prefect.start_server()
         extra = [] if schedules else ["--no-schedules"]
         root = str(wiring.ROOT)
-        registering = _program(loaded, "-m", "deployments.register", "--root", root, *extra, PREFECT_API_URL=url)
-        prefect.start_worker(extra_env={**_environment(loaded), **(environment or {})})
-        _finish(upgrading, "The database could not be upgraded")
-        _finish(registering, "Registering at the Prefect server failed")
+        programs.append(_program(loaded, "-m", "deployments.register", "--root", root, *extra, PREFECT_API_URL=url))
+        prefect.start_worker(extra_env=_environment(loaded))
+        for program, problem in zip(programs, ("Upgrading the database", "Registering at Prefect"), strict=True):
+            _finish(program, problem)
+        prefect.await_worker()
     except BaseException:
+        for program in programs:
+            program.kill()
+            program.wait()
         stop(loaded)
         raise
 
@@ -76,7 +80,7 @@ def _environment(loaded: wiring.Loaded) -> dict[str, str]:
 def _finish(program: subprocess.Popen[str], problem: str) -> None:
     said, _ = program.communicate(timeout=180)
     if program.returncode:
-        raise PartMissing(f"{problem}: {' '.join(said.split())[-600:]}")
+        raise PartMissing(f"{problem} failed: {' '.join(said.split())[-600:]}")
 
 
 def down(arguments: argparse.Namespace) -> int:

@@ -69,14 +69,15 @@ class LocalVault:
         return secrets
 
     def _write(self, secrets: dict[str, list[str]]) -> None:
-        draft = self._file.with_suffix(".new")
-        _write_private(draft, self._cipher().encrypt(json.dumps(secrets, sort_keys=True).encode()))
-        draft.replace(self._file)
+        _write_private(self._file, self._cipher().encrypt(json.dumps(secrets, sort_keys=True).encode()))
 
     def _cipher(self) -> Fernet:
         from cryptography.fernet import Fernet
 
-        return Fernet(self._key_from_keyring() or self._key_from_file())
+        try:
+            return Fernet(self._key_from_keyring() or self._key_from_file())
+        except ValueError as error:
+            raise PartMissing(f"The key of the vault {self._folder} is no key; restore it from a backup.") from error
 
     def _key_from_keyring(self) -> str | None:
         if not self._use_keyring:
@@ -90,7 +91,7 @@ class LocalVault:
                 key = Fernet.generate_key().decode()
                 keyring.set_password(SERVICE, str(self._folder), key)
         except keyring.errors.KeyringError as error:
-            raise PartMissing(f'The OS keyring does not answer ({error}); set [vault] key = "file".') from error
+            raise PartMissing(f"The OS keyring does not answer ({error}). Unlock it, then try again.") from error
         return key
 
     def _key_from_file(self) -> bytes:
@@ -119,9 +120,11 @@ class LocalVault:
 
 
 def _write_private(path: Path, content: bytes) -> None:
-    """Written for its owner alone, and on the disk before it is used."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    """Written for its owner alone, and on the disk before it takes its name: a crash leaves what was there."""
+    draft = path.with_suffix(".new")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    draft.replace(path)

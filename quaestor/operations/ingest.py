@@ -7,8 +7,11 @@ seen; a first ingest takes all. Either all of a symbol's bars and splits are sto
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from quaestor.errors import BadInput
 from quaestor.ports import BarStore, Source
 
 OVERLAP = dt.timedelta(days=7)
@@ -54,3 +57,14 @@ async def _resume(store: BarStore, symbol: str, since: dt.date, until: dt.date) 
     if stored is None or since < stored[0]:
         return since
     return max(since, min(stored[1], until) - OVERLAP)
+
+
+def check_ingested(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Raise BadInput when a symbol failed (`error` says why), or when the range held no bar of any of them."""
+    failed = [row["error"] for row in rows if row["error"]]
+    if failed:
+        others = f"{len(failed)} of {len(rows)} symbols failed; the others are stored. " if len(rows) > 1 else ""
+        raise BadInput(others + failed[0])
+    if rows and not any(row["read"] for row in rows):
+        names = ", ".join(row["symbol"] for row in rows)
+        raise BadInput(f"There is no bar of {names} in this range; it ends before the first one. Choose a later end.")

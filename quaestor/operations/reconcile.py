@@ -3,29 +3,45 @@
 Compared are cash, shares by symbol, executions by id, and the state and filled quantity of every order. Executions the
 books lack are booked first (that is collection, not a difference). Any difference left latches entries and tells a
 person, with what would fix it; a clean comparison clears a latch that a difference had set.
+
+It holds the account's lease: compared while another process trades, books and broker would seem to differ, and a false
+stop would change the orders of the day.
 """
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
+from quaestor.errors import BooksDisagree
 from quaestor.ledger import shares
-from quaestor.orders import OrderUpdate, State
+from quaestor.operations.trade import ENTRIES, LEASE_WAIT, Floor
+from quaestor.orders import Execution, OrderUpdate, State, trimmed
 from quaestor.ports import Alerts, BookStore, Broker, ControlStore, Reconciliation, StoredOrder
 
-ENTRIES = "entries"
 Difference = dict[str, str]
 ZERO = Decimal(0)
 
 
-async def reconcile(
-    books: BookStore, broker: Broker, control: ControlStore, alerts: Alerts, since: dt.date, flow_run_id: str | None
-) -> Reconciliation:
-    """Compare everything since a session, keep the outcome, latch or clear the stop of entries."""
+async def reconcile(floor: Floor, holder: str, since: dt.date, flow_run_id: str | None) -> Reconciliation:
+    """Compare everything since a session, keep the outcome, latch or clear the stop of entries.
+
+    Raises LeaseHeld while another process is the account's single writer.
+    """
+    account = floor.books.account
+    async with floor.leases.hold(account, holder, LEASE_WAIT):
+        outcome = await _compare(floor.books, floor.broker, since)
+        await floor.control.save_reconciliation(account, outcome, flow_run_id)
+        await _act(outcome, account, floor.control, floor.alerts)
+    return outcome
+
+
+async def _compare(books: BookStore, broker: Broker, since: dt.date) -> Reconciliation:
     executions = await broker.executions(since)
-    await books.book_executions(executions)
+    with contextlib.suppress(BooksDisagree):  # what cannot be booked is a difference below
+        await books.book_executions(executions)
     account, updates = await broker.account(), await broker.orders(since)
     balances, lots, orders = await books.balances(), await books.lots(), await books.orders_since(since)
     booked = await books.booked_fills(since)
@@ -33,15 +49,12 @@ async def reconcile(
         *_cash(balances.get("cash", ZERO), account.cash),
         *_positions(shares(lots), account.positions),
         *_journal(shares(lots), await books.shares_by_journal()),
-        *_fills(booked, {execution.execution_id for execution in executions}),
+        *_fills(booked, executions),
         *_orders(orders, updates),
     ]
     checked = {"orders": len(updates), "fills": len(executions), "positions": len(account.positions), "cash": 1}
     settled = await books.last_equity()
-    outcome = Reconciliation(settled.session if settled else None, differences, checked)
-    await control.save_reconciliation(books.account, outcome, flow_run_id)
-    await _act(outcome, books.account, control, alerts)
-    return outcome
+    return Reconciliation(settled.session if settled else None, differences, checked)
 
 
 async def _act(outcome: Reconciliation, account: str, control: ControlStore, alerts: Alerts) -> None:
@@ -84,10 +97,18 @@ def _journal(lots: Mapping[str, Decimal], journal: Mapping[str, Decimal]) -> lis
     ]
 
 
-def _fills(booked: Iterable[str], theirs: Iterable[str]) -> list[Difference]:
-    unknown = sorted(set(booked) - set(theirs))
-    cure = "The broker no longer lists a fill we booked: compare with its statement before trading on."
-    return [_difference("fill", key, "booked", "not listed", cure) for key in unknown]
+def _fills(booked: set[str], theirs: Iterable[Execution]) -> list[Difference]:
+    listed = {execution.execution_id: execution for execution in theirs}
+    gone = "The broker no longer lists a fill we booked: compare with its statement before trading on."
+    over = "It sells more than its strategy holds: look for a sale by hand or a transfer in the broker's statement."
+    return [
+        *(_difference("fill", key, "booked", "not listed", gone) for key in sorted(booked - set(listed))),
+        *(_difference("fill", key, "not booked", _said(listed[key]), over) for key in sorted(set(listed) - booked)),
+    ]
+
+
+def _said(execution: Execution) -> str:
+    return f"{execution.side.value} {execution.quantity} {execution.symbol} @ {execution.price.normalize():f}"
 
 
 def _orders(orders: Iterable[StoredOrder], updates: Iterable[OrderUpdate]) -> list[Difference]:
@@ -104,7 +125,8 @@ def _order(order: StoredOrder, update: OrderUpdate | None) -> Difference | None:
         return _difference("order", str(order.ref_id), order.state.value, "not listed", cure)
     if (order.state, order.filled) == (update.state, update.filled):
         return None
-    ours, theirs = f"{order.state.value} {order.filled}", f"{update.state.value} {update.filled}"
-    return _difference(
-        "order", str(order.ref_id), ours, theirs, "Run the execute flow: it follows the broker's states."
-    )
+    ours, theirs = f"{order.state.value} {trimmed(order.filled)}", f"{update.state.value} {trimmed(update.filled)}"
+    cure = "Run the execute flow: it follows the broker's states."
+    if order.state.final:
+        cure = "The books gave this order up: cancel it at the broker, or compare its fills with the statement."
+    return _difference("order", str(order.ref_id), ours, theirs, cure)

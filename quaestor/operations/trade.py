@@ -6,10 +6,13 @@ One session, in the order of events:
     2. decide    signals of the session before + the account → intents and refusals, committed whole     (decide.py)
     3. send      every intent goes to the broker, once                                                   (outbox.py)
     4. close     the market trades the session; day orders that did not fill expire
-    5. collect   executions become fills, entries and lots; orders follow the broker's states
-    6. settle    the account is valued at the closes, the ledger proves itself against fills and broker, equity is kept
+    5. collect   orders follow the broker's states; executions become fills, entries and lots
+    6. settle    the account is valued at the closes, the ledger proves itself, equity is kept
 
 Killed at any point and run again, each step finds what is already done: the set of broker orders is the same.
+
+Books that contradict themselves stop everything. Books that contradict the broker stop entries: exits go on, and
+sessions are settled by the fills we know, until a reconciliation finds both agreed again (laws 5, 6).
 """
 
 from __future__ import annotations
@@ -23,8 +26,9 @@ from quaestor.calendar import next_session, previous_session, session_close, ses
 from quaestor.errors import BooksDisagree
 from quaestor.ledger import Equity, deposit, shares, value
 from quaestor.operations.decide import Mandate, Standing, decide
-from quaestor.operations.outbox import collect, drain, resolve
-from quaestor.orders import State
+from quaestor.operations.marks import marked
+from quaestor.operations.outbox import UNCLEAR, collect, drain, resolve
+from quaestor.orders import Side
 from quaestor.ports import (
     Alerts,
     BookStore,
@@ -39,6 +43,7 @@ from quaestor.ports import (
     StoredOrder,
     StoredSignal,
 )
+from quaestor.sizing import strategy_shares
 
 LEASE_WAIT = 40.0  # seconds: longer than an abandoned lease lives
 ENTRIES = "entries"  # the latch that stops entries
@@ -100,6 +105,20 @@ async def _has_market(floor: Floor, mandate: Mandate, day: dt.date) -> bool:
     return False
 
 
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What settled sessions say of the account: the newest one, equity in dollars before it, the highest equity."""
+
+    last: Equity | None = None
+    before: Decimal | None = None
+    peak: Decimal | None = None
+
+    def after(self, equity: Equity) -> Marks:
+        """Once one more session is settled."""
+        peak = equity.equity if self.peak is None else max(self.peak, equity.equity)
+        return Marks(equity, self.last.equity if self.last else None, peak)
+
+
 async def trade(
     floor: Floor, mandate: Mandate, days: Sequence[dt.date], run: Run, holder: str, progress: Progress | None = None
 ) -> Traded:
@@ -108,15 +127,17 @@ async def trade(
     Raises LeaseHeld while another process is the account's single writer, BooksDisagree when a proof fails.
     """
     async with floor.leases.hold(mandate.account, holder, LEASE_WAIT) as lease:
-        settled = await floor.books.last_equity()
-        days = [day for day in days if settled is None or day > settled.session]
+        marks = await _marks(floor.books)
+        days = [day for day in days if marks.last is None or day > marks.last.session]
         await _open_account(floor, mandate, days)
         resolved = await resolve(floor.books, floor.broker, lease, _band(floor))
         totals = [0, 0, 0]
         equity: Equity | None = None
         wanted = await _signals(floor, mandate, days)
         for day in days:
-            counts, equity = await _session(floor, mandate, day, wanted.get(previous_session(day), []), run, lease)
+            signals = wanted.get(previous_session(day), [])
+            counts, equity = await _session(floor, mandate, day, signals, marks, run, lease)
+            marks = marks.after(equity)
             totals = [a + b for a, b in zip(totals, counts, strict=True)]
             if progress is not None:
                 await progress(day, equity)
@@ -126,11 +147,16 @@ async def trade(
 
 
 async def _open_account(floor: Floor, mandate: Mandate, days: Sequence[dt.date]) -> None:
-    """Fund broker and books with the opening cash, once."""
-    await floor.market.fund(mandate.cash)
+    """Fund broker and books with the opening cash, once: both or, where there is nothing to trade, none."""
     if days:
+        await floor.market.fund(mandate.cash)
         at = session_open(days[0])
         await floor.books.book(deposit(f"deposit:{mandate.account}:opening", mandate.cash, days[0], at))
+
+
+async def _marks(books: BookStore) -> Marks:
+    last = await books.last_equity()
+    return Marks(last, await books.equity_before(last.session), await books.peak_equity()) if last else Marks()
 
 
 async def _signals(floor: Floor, mandate: Mandate, days: Sequence[dt.date]) -> dict[dt.date, list[StoredSignal]]:
@@ -143,25 +169,34 @@ async def _signals(floor: Floor, mandate: Mandate, days: Sequence[dt.date]) -> d
 
 
 async def _session(
-    floor: Floor, mandate: Mandate, day: dt.date, signals: Sequence[StoredSignal], run: Run, lease: Lease
+    floor: Floor, mandate: Mandate, day: dt.date, signals: Sequence[StoredSignal], marks: Marks, run: Run, lease: Lease
 ) -> tuple[tuple[int, int, int], Equity]:
-    settled = await floor.books.last_equity()
-    await _open(floor, day)
-    orders, refusals = await _decide_once(floor, mandate, day, signals, run, lease, settled)
-    await drain(floor.books, floor.broker, lease, _band(floor))
-    for _ in range(TRIES):
-        if not await resolve(floor.books, floor.broker, lease, _band(floor)):
-            break
+    await _open(floor, day, marks.last)
+    orders, refusals = await _decide_once(floor, mandate, day, signals, run, lease, marks)
+    busy = await _send(floor, lease)
     await floor.market.close_session(day)
-    await resolve(floor.books, floor.broker, lease, _band(floor))  # its band is over: listed, or never sent
-    fills, _ = await collect(floor.books, floor.broker, lease, day)
+    if busy:  # the band is over: what was not sent expires, what is unresolved is listed or was never sent
+        await _send(floor, lease)
+    fills = await _collect(floor, mandate, day, lease)
     return (orders, refusals, fills), await _settle(floor, mandate, day)
 
 
-async def _open(floor: Floor, day: dt.date) -> None:
+async def _open(floor: Floor, day: dt.date, last: Equity | None) -> None:
+    """Go to the session; splits since the newest settled one rescale broker and books, wherever they fall."""
     await floor.market.open_session(day)
-    for split in await floor.quotes.splits(day):
-        await floor.books.book_split(split, session_open(day))
+    for session in sessions(last.session + dt.timedelta(days=1), day) if last else [day]:
+        for split in await floor.quotes.splits(session):
+            await floor.books.book_split(split, session_open(session))
+
+
+async def _send(floor: Floor, lease: Lease) -> bool:
+    """Send what is planned and resolve what is unclear, until nothing is; whether there was any open order."""
+    for _ in range(TRIES):
+        if not await drain(floor.books, floor.broker, lease, _band(floor)):
+            return False
+        if not await resolve(floor.books, floor.broker, lease, _band(floor)):
+            break
+    return True
 
 
 async def _decide_once(
@@ -171,32 +206,37 @@ async def _decide_once(
     signals: Sequence[StoredSignal],
     run: Run,
     lease: Lease,
-    settled: Equity | None,
+    marks: Marks,
 ) -> tuple[int, int]:
     if await floor.books.decided(day, day):
         return 0, 0
-    standing = await _standing(floor, mandate, settled)
+    standing = await _standing(floor, mandate, marks)
     decision = await decide(mandate, day, signals, standing, floor.quotes, run)
     if not await floor.books.decide(decision, lease):
         return 0, 0
     return len(decision.intents), len(decision.refusals)
 
 
-async def _standing(floor: Floor, mandate: Mandate, settled: Equity | None) -> Standing:
-    balances = await floor.books.balances()
-    cash = balances.get("cash", Decimal(0))
-    equity = settled.equity if settled is not None else cash
-    previous = await floor.books.equity_before(settled.session) if settled is not None else None
+async def _standing(floor: Floor, mandate: Mandate, marks: Marks) -> Standing:
+    cash = (await floor.books.balances()).get("cash", Decimal(0))
+    equity, opening = (marks.last.equity, marks.last.capital) if marks.last else (cash, cash)
     open_orders = await floor.books.open_orders()
+    unclear = [order.intent for order in open_orders if order.state in UNCLEAR]
     return Standing(
         equity=equity,
-        previous_equity=previous if previous is not None else equity,
-        peak=await floor.books.peak_equity() or equity,
+        previous_equity=marks.before if marks.before is not None else opening,
+        peak=marks.peak if marks.peak is not None else opening,
         cash=cash,
         lots=await floor.books.lots(),
         latches=tuple(latch.name for latch in await floor.control.latches(mandate.account)),
-        unknown=frozenset(o.intent.symbol for o in open_orders if o.state in {State.UNKNOWN, State.SUBMITTING}),
+        unknown=frozenset(intent.symbol for intent in unclear),
+        unknown_exits=frozenset(intent.symbol for intent in unclear if intent.reduces),
+        selling=strategy_shares([_unsold(order) for order in open_orders if order.intent.side is Side.SELL]),
     )
+
+
+def _unsold(order: StoredOrder) -> tuple[str, str, Decimal]:
+    return order.intent.strategy, order.intent.symbol, order.intent.quantity - order.filled
 
 
 def _band(floor: Floor) -> Callable[[StoredOrder], Awaitable[bool]]:
@@ -208,42 +248,56 @@ def _band(floor: Floor) -> Callable[[StoredOrder], Awaitable[bool]]:
     return in_band
 
 
+async def _collect(floor: Floor, mandate: Mandate, day: dt.date, lease: Lease) -> int:
+    """Fills booked; one that the books cannot take is a difference to the broker."""
+    try:
+        fills, _ = await collect(floor.books, floor.broker, lease, day)
+    except BooksDisagree as error:
+        await _stop_entries(floor, mandate.account, str(error))
+        return 0
+    return fills
+
+
 async def _settle(floor: Floor, mandate: Mandate, day: dt.date) -> Equity:
-    """Value the account at the closes, prove it, keep it; a proof that fails latches entries and tells a person."""
+    """Value the account at the closes, prove it, compare it with the broker, keep it. Raises BooksDisagree."""
     lots, balances = await floor.books.lots(), await floor.books.balances()
-    closes = {}
-    for symbol in shares(lots):
-        bar = await floor.quotes.last_bar(symbol, day)
-        if bar is not None:
-            closes[symbol] = bar.close
+    marks = await marked(shares(lots), day, day, floor.quotes)
+    closes = {symbol: mark.price for symbol, mark in marks.items()}
     try:
         equity = value(day, lots, balances, closes)
         equity.prove()
-        await _prove_shares(floor, day)
+        _prove_shares(day, shares(lots), await floor.books.shares_by_journal())
     except BooksDisagree as error:
-        await floor.control.set_latch(mandate.account, ENTRIES, str(error))
-        await floor.alerts.send(f"{mandate.account}: books disagree", str(error), urgent=True)
+        await _stop_entries(floor, mandate.account, str(error))
         raise
-    positions = {lot.lot_id: asdict(lot) for lot in lots}
-    await floor.books.settle(
-        equity, {"lots": list(positions.values()), "closes": closes, "at": session_close(day).isoformat()}
-    )
+    await _compare(floor, mandate.account, equity, shares(lots))
+    evidence = {"lots": [asdict(lot) for lot in lots], "closes": closes, "at": session_close(day).isoformat()}
+    await floor.books.settle(equity, evidence)
     return equity
 
 
-async def _prove_shares(floor: Floor, day: dt.date) -> None:
-    """Sum of fills = lots = the broker's positions, and cash = the broker's cash."""
-    ours, journal, theirs = (
-        shares(await floor.books.lots()),
-        await floor.books.shares_by_journal(),
-        await floor.broker.account(),
-    )
-    cash = (await floor.books.balances()).get("cash", Decimal(0))
-    if not ours == journal == dict(theirs.positions) or cash != theirs.cash:
-        raise BooksDisagree(
-            f"{day}: lots say {_said(ours)}, the journal {_said(journal)}, the broker {_said(dict(theirs.positions))}; "
-            f"cash {cash} against the broker's {theirs.cash}. Entries are stopped; run the reconcile flow."
+def _prove_shares(day: dt.date, lots: dict[str, Decimal], journal: dict[str, Decimal]) -> None:
+    """Sum of fills = lots."""
+    if lots != journal:
+        raise BooksDisagree(f"{day}: lots say {_said(lots)}, the journal {_said(journal)}; report this as a defect.")
+
+
+async def _compare(floor: Floor, account: str, equity: Equity, ours: dict[str, Decimal]) -> None:
+    """Lots = the broker's positions, and cash = the broker's cash; else entries stop."""
+    broker = await floor.broker.account()
+    theirs = dict(broker.positions)
+    if ours != theirs or equity.cash != broker.cash:
+        reason = (
+            f"{equity.session}: lots say {_said(ours)}, the broker {_said(theirs)}; cash {equity.cash:.2f} against the "
+            f"broker's {broker.cash:.2f}. Run the reconcile flow: it names each difference and what would fix it."
         )
+        await _stop_entries(floor, account, reason)
+
+
+async def _stop_entries(floor: Floor, account: str, reason: str) -> None:
+    """Latch, and tell a person: once, until it is cleared."""
+    if await floor.control.set_latch(account, ENTRIES, reason):
+        await floor.alerts.send(f"{account}: books and broker disagree; entries are stopped", reason, urgent=True)
 
 
 def _said(held: dict[str, Decimal]) -> str:

@@ -52,6 +52,8 @@ def prefect_stack() -> Iterator[Stack]:
     folder = Path(tempfile.mkdtemp(prefix="quaestor-stack-"))
     folder.chmod(0o711)  # as root, PostgreSQL runs as another user
     local = LocalPrefect(folder / "home", ROOT)
+    local.home.mkdir(mode=0o711)
+    (local.home / "quaestor.toml").write_text("[strategies]\nfirst_session = 2012-01-03\n", encoding="utf-8")
     try:
         local.start_server()
         stack = Stack(local, PrefectApi(local.url))

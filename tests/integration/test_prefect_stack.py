@@ -279,6 +279,7 @@ def test_a_run_whose_worker_was_stopped_is_marked_crashed(worker: Stack, sleepy:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(600)
 def test_a_run_that_a_dead_worker_had_taken_is_marked_crashed(prefect_stack: Stack, sleepy: str) -> None:
     api = prefect_stack.api
     run_id = api.run_deployment(sleepy, {"seconds": 1})

@@ -1,4 +1,4 @@
-"""The report over books that real strategies traded: recorded prices of AAPL and IBM, across AAPL's split of 2005-02-28."""
+"""The report over books that real strategies traded: recorded AAPL and IBM, across AAPL's split of 2005-02-28."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from quaestor import wiring
-from quaestor.config import RiskSection
+from quaestor.config import RiskSection, StrategiesSection, StrategyUse
 from quaestor.devlog import Evidence, Story, render
 from quaestor.doors.folder import Folder
 from quaestor.doors.postgres.bars import BarStore
@@ -30,10 +30,14 @@ from quaestor.orders import Intent, OrderUpdate, State
 
 BARS, FIRST, SPLIT, LAST = (dt.date(2004, 10, 1), dt.date(2005, 2, 1), dt.date(2005, 2, 28), dt.date(2005, 3, 31))
 SYMBOLS = ["AAPL", "IBM"]
-USES = [
-    {"name": "sma_crossover", "weight": 0.5, "parameters": {"fast": 3, "slow": 8}},
-    {"name": "rsi_reversion", "weight": 0.3, "parameters": {}},
-]
+CHOSEN = StrategiesSection(
+    first_session=FIRST,
+    use=(
+        StrategyUse(name="sma_crossover", weight=0.5, parameters={"fast": 3, "slow": 8}),
+        StrategyUse(name="momentum", weight=0.3, parameters={"lookback": 42, "skip": 5, "top": 1}),
+        StrategyUse(name="rsi_reversion", weight=0.2),
+    ),
+)
 
 
 class LosesAnswers(PaperBroker):
@@ -55,7 +59,7 @@ async def trade_market(database: Database, last: dt.date, broker: PaperBroker) -
     source = wiring.source("recorded")
     for symbol in SYMBOLS:
         await ingest.ingest_symbol(source, bars, symbol, BARS, last)
-    plan = wiring.plan("paper", Decimal("100000.00"), SYMBOLS, USES, Path("strategies"), FIRST, RiskSection())
+    plan = wiring.plan("paper", Decimal("100000.00"), SYMBOLS, CHOSEN, None, RiskSection())
     for built in plan.built:
         await generate.generate_signals(built, bars, SignalStore(database), SYMBOLS, None, last, run)
     floor = wiring.floor(database, "paper", broker, wiring.alerts(Path(), console=False))
@@ -102,7 +106,7 @@ async def test_the_report_proves_the_books_and_counts_what_the_tables_hold(trade
         "final_equity": b"select round(equity, 2)::text as count from equity order by session desc limit 1",
     }.items():
         assert done.summary[name] == (await traded.fetch(query))[0]["count"], name
-    assert done.summary["orders"] > 20  # type: ignore[operator]
+    assert done.summary["orders"] > 10  # type: ignore[operator]
     assert (done.key_figures.sessions, done.key_figures.deposits) == (41, 100_000)
     realized = (await traded.fetch(b"select realized from equity order by session desc limit 1"))[0]["realized"]
     story = Story(await EvidenceStore(traded, "paper").evidence(None, None))
@@ -187,7 +191,7 @@ async def test_a_part_of_the_range_is_measured_from_the_close_before_it(traded: 
 async def test_orders_whose_answer_was_lost_are_told_with_what_resolved_them(traded: Database) -> None:
     evidence = await EvidenceStore(traded, "paper").evidence(None, None)
     lost = {row["ref_id"] for row in await traded.fetch(b"select ref_id from order_event where state = 'unknown'")}
-    assert len(lost) > 5
+    assert len(lost) >= 3
     assert {order.ref_id for order in evidence.resolved} == lost
     assert {(order.cause, order.reason) for order in evidence.resolved} == {("listed", "the connection was reset")}
     assert {order.state for order in evidence.resolved} <= {State.ACKED, State.FILLED}
@@ -207,24 +211,20 @@ async def test_provenance_reaches_the_devlog(traded: Database) -> None:
         assert order.checks >= 5
 
 
-async def test_evidence_read_while_the_writer_trades_always_proves_itself(database: Database) -> None:
-    """Without one snapshot for all its queries, fills or lots of a later moment would break a proof."""
-    store, seen = EvidenceStore(database, "paper"), set()
-    broker = PaperBroker(database, "paper", wiring.quotes(database), Costs())
-    writer = asyncio.create_task(trade_market(database, SPLIT, broker))
-    while not writer.done():
-        story = Story(await store.evidence(None, None))
-        assert [proof.claim for proof in story.proofs if not proof.ok] == []
-        seen.add(len(story.days))
-    await writer
-    assert len(seen) > 5, "the writer was watched at work"
-
-
-async def test_reading_evidence_cannot_write(traded: Database) -> None:
-    async with traded.transaction() as connection:
-        await connection.execute(b"set transaction isolation level repeatable read, read only")
-        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
-            await connection.execute(b"delete from devlog")
+async def test_evidence_is_the_picture_of_one_moment_though_the_writer_goes_on(traded: Database) -> None:
+    """A writer holds the reader up between its queries and commits: the reader sees none of it."""
+    store = EvidenceStore(traded, "paper")
+    before = await store.evidence(None, None)
+    async with traded.transaction() as writer:
+        await writer.execute(b"lock table refusal in access exclusive mode")
+        reading = asyncio.create_task(store.evidence(None, None))
+        while not await traded.fetch(b"select from pg_locks where relation = 'refusal'::regclass and not granted"):
+            await asyncio.sleep(0.01)
+        await writer.execute(b"update refusal set message = 'later'")
+        await writer.execute(b"insert into latch (account, name, reason) values ('paper', 'halt', 'later')")
+        await writer.execute(b"update decision set flow_run_id = 'later'")
+    assert await reading == before
+    assert await store.evidence(None, None) != before
 
 
 async def test_before_anything_is_settled_the_devlog_says_so_and_no_row_is_kept(

@@ -44,6 +44,7 @@ class Handler(BaseHTTPRequestHandler):
         status, body = answers.pop(0) if len(answers) > 1 else answers[0]
         if status == 0:
             time.sleep(1.5)
+            return  # the client has gone
         self.send_response(status or 200)
         self.end_headers()
         self.wfile.write(json.dumps(body).encode())

@@ -59,18 +59,12 @@ class BookStore:
             if not (await self._execute(connection, "insert_decision", **head)).rowcount:
                 return False
             for intent in decision.intents:
-                await self._insert_intent(connection, intent, lease.epoch)
+                row = asdict(intent) | {"ref_id": intent.ref_id, "provenance": json.dumps(intent.provenance)}
+                await self._execute(connection, "insert_intent", epoch=lease.epoch, **row)
             for refusal in decision.refusals:
                 row = asdict(refusal) | {"provenance": json.dumps(refusal.provenance)}
                 await self._execute(connection, "insert_refusal", **row)
             return True
-
-    async def _insert_intent(self, connection: Connection, intent: Intent, epoch: int) -> None:
-        row = asdict(intent) | {"ref_id": intent.ref_id, "provenance": json.dumps(intent.provenance)}
-        await self._execute(connection, "insert_intent", **row)
-        await self._execute(connection, "insert_order_state", ref_id=intent.ref_id, epoch=epoch)
-        event = {"ref_id": intent.ref_id, "state": State.PLANNED, "epoch": epoch, "cause": "decided", "detail": "{}"}
-        await self._execute(connection, "insert_order_event", **event)
 
     async def open_orders(self) -> list[StoredOrder]:
         """Orders that may still change: oldest session first, exits before entries."""
@@ -87,19 +81,9 @@ class BookStore:
             old = await (await self._execute(connection, "lock_order", ref_id=ref_id)).fetchone()
             if old is None or not moves(State(old["state"]), old["filled"], step.state, step.filled):
                 return False
-            row = {
-                "ref_id": ref_id,
-                "state": step.state,
-                "epoch": lease.epoch,
-                "broker_id": step.broker_id,
-                "filled": step.filled,
-                "average_price": step.average_price,
-                "reason": step.reason,
-            }
-            await self._execute(connection, "update_order_state", **row)
             detail = {"broker_id": step.broker_id, "filled": str(step.filled), "reason": step.reason, **step.detail}
-            event = {"ref_id": ref_id, "state": step.state, "epoch": lease.epoch, "cause": step.cause}
-            await self._execute(connection, "insert_order_event", **event, detail=json.dumps(detail, default=str))
+            row = asdict(step) | {"ref_id": ref_id, "epoch": lease.epoch, "detail": json.dumps(detail, default=str)}
+            await self._execute(connection, "move_order", **row)
             return True
 
     # ── ledger ────────────────────────────────────────────────────────────────────────────────────────────────────────

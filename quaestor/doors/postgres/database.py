@@ -74,11 +74,7 @@ class Database:
             async with await psycopg.AsyncConnection.connect(self.uri, connect_timeout=CONNECT_TIMEOUT) as connection:
                 version = connection.info.server_version
         except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
-            reason = " ".join(str(error).split())
-            raise DatabaseDown(
-                f"The database at {shown(self.uri)} does not answer: {reason}. "
-                "Check QUAESTOR_DATABASE_URL or [database] url, or unset both to use the embedded server."
-            ) from error
+            raise no_answer(self.uri, error) from error
         if version < LOWEST_VERSION:
             raise PartMissing(
                 f"The database at {shown(self.uri)} is PostgreSQL {version // 10000}; Quaestor needs 15 or newer."
@@ -119,6 +115,15 @@ class Database:
             if isinstance(error, psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable):
                 raise DatabaseDown(f"A statement took too long and was ended: {error}".strip()) from error
             raise DatabaseDown(f"The database connection broke: {' '.join(str(error).split())}") from error
+
+
+def no_answer(uri: str, error: BaseException) -> DatabaseDown:
+    """The error for a server that cannot be reached: where, what it said first, the cure."""
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return DatabaseDown(
+        f"The database at {shown(uri)} does not answer: {said.rstrip('.')}. "
+        "Check QUAESTOR_DATABASE_URL or [database] url, or unset both to use the embedded server."
+    )
 
 
 def shown(uri: str) -> str:

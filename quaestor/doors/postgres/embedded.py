@@ -72,10 +72,11 @@ class EmbeddedServer:
             self._forget_parents_place()
             with self._decision():
                 self._postmaster.ensure()
+                uri = self._cluster.uri()
                 if self._place is None:
                     self._sign_in()
-                self._depth += 1
-                return self._cluster.uri()
+            self._depth += 1
+            return uri
 
     def release(self) -> None:
         """Use it no longer; the last one out stops it. Without a matching `acquire` nothing happens."""

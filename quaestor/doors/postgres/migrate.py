@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quaestor.errors import DatabaseDown
+from quaestor.doors.postgres.database import no_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +72,6 @@ def _connection(uri: str) -> Iterator[Connection]:
             connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
             yield connection
     except OperationalError as error:
-        raise DatabaseDown(f"The database does not answer: {' '.join(str(error.orig).split())}") from error
+        raise no_answer(uri, error.orig or error) from error
     finally:
         engine.dispose()

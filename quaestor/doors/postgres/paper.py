@@ -192,11 +192,12 @@ class PaperBroker:
             "at": at,
             "session": session,
         }
-        await self._execute(connection, "insert_execution", quantity=quantity, price=price, fee=fee, **execution)
-        await self._execute(connection, "add_cash", amount=-side.sign * quantity * price - fee)
-        await self._execute(connection, "change_position", symbol=order["symbol"], change=side.sign * quantity)
         final = {"state": State.FILLED, "filled": quantity, "average_price": price, "reason": ""}
-        await self._execute(connection, "finish_order", id=order["id"], at=at, **final)
+        async with connection.pipeline():
+            await self._execute(connection, "insert_execution", quantity=quantity, price=price, fee=fee, **execution)
+            await self._execute(connection, "add_cash", amount=-side.sign * quantity * price - fee)
+            await self._execute(connection, "change_position", symbol=order["symbol"], change=side.sign * quantity)
+            await self._execute(connection, "finish_order", id=order["id"], at=at, **final)
 
     # ── ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 

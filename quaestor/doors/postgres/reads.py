@@ -6,7 +6,7 @@ import datetime as dt
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from quaestor.doors.postgres.database import OPTIONS, shown
+from quaestor.doors.postgres.database import OPTIONS, no_answer
 from quaestor.doors.postgres.sql import queries
 from quaestor.errors import DatabaseDown, NotFound, PartMissing
 
@@ -33,10 +33,7 @@ class Reads:
         try:
             self._connection = psycopg.connect(self._uri, options=OPTIONS, connect_timeout=5, row_factory=dict_row)
         except psycopg.Error as error:
-            reason = " ".join(str(error).split())
-            raise DatabaseDown(
-                f"The database at {shown(self._uri)} does not answer: {reason}. Run `quaestor doctor`."
-            ) from error
+            raise no_answer(self._uri, error) from error
         self._connection.read_only = True
         self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         return self

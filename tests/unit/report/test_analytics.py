@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from quaestor import analytics
 from quaestor.analytics import Drawdown, KeyFigures, daily, drawdown, drawdowns, key_figures
 from quaestor.devlog import Evidence
 from quaestor.ledger import Equity
@@ -140,6 +141,10 @@ def test_a_return_without_risk_has_no_sharpe_ratio(equity: Build, values: list[s
     figures = key_figures(curve(equity, *values))
     assert (figures.sharpe, figures.sortino) == (None, None)
     assert figures.volatility == pytest.approx(0, abs=1e-12)
+
+
+def test_a_spread_that_is_rounding_is_no_risk() -> None:
+    assert analytics._ratio([0.01, math.nextafter(0.01, 1)], 1e-18) is None
 
 
 def test_a_year_of_sessions_grows_by_its_total_return_and_less_than_a_month_is_not_blown_up(equity: Build) -> None:

@@ -197,6 +197,14 @@ def test_the_bytes_do_not_hang_on_hash_seed_locale_or_time_zone(evidence: Eviden
     assert told == {render(evidence).encode()}
 
 
+def test_the_order_of_parameters_is_no_other_evidence(evidence: Evidence) -> None:
+    one, other = (
+        replace(evidence, signals=(replace(evidence.signals[0], parameters=parameters),))
+        for parameters in ({"fast": 10, "slow": 30}, {"slow": 30, "fast": 10})
+    )
+    assert one.digest == other.digest
+
+
 def test_another_fact_is_another_digest(evidence: Evidence) -> None:
     assert replace(evidence, refusals=()).digest != evidence.digest
 
@@ -222,8 +230,8 @@ def _spoken(evidence: Evidence, text: str) -> Evidence:
 
     def order(old: DecidedOrder, state: State) -> DecidedOrder:
         return replace(
-            old, strategy=text, symbol=text, reason=text, version=text, digest=text, parameters={text: text}, bar_end=text,
-            state=state, filled=D(0),
+            old, state=state, filled=D(0), strategy=text, symbol=text, reason=text, version=text, digest=text,
+            parameters={text: text}, bar_end=text,
         )  # fmt: skip
 
     first, second, third = evidence.orders

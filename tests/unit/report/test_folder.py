@@ -30,7 +30,7 @@ def test_nothing_but_the_file_is_left_in_the_folder(tmp_path: Path) -> None:
     folder = Folder(tmp_path)
     for text in (b"one", b"two"):
         folder.write("devlog.md", text)
-    assert os.listdir(tmp_path) == ["devlog.md"]
+    assert [path.name for path in tmp_path.iterdir()] == ["devlog.md"]
 
 
 def test_a_folder_that_cannot_be_written_is_named_with_the_cure(tmp_path: Path) -> None:
@@ -43,4 +43,4 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_half_of_a_new_one(tmp_pat
     (tmp_path / "devlog.md").mkdir()
     with pytest.raises(BadConfig):
         Folder(tmp_path).write("devlog.md", b"text")
-    assert os.listdir(tmp_path) == ["devlog.md"]
+    assert [path.name for path in tmp_path.iterdir()] == ["devlog.md"]

@@ -54,6 +54,10 @@ def test_any_account_name_can_be_drawn(evidence: Evidence, account: str) -> None
     assert len(pictures.draw(Story(replace(evidence, account=account)))) == 3
 
 
+def test_a_dollar_sign_in_a_name_is_a_dollar_sign() -> None:
+    assert pictures._label("a$b$c") == r"a\$b\$c"
+
+
 def test_a_range_in_which_nothing_was_earned_can_be_drawn(evidence: Evidence) -> None:
     first = evidence.closes[0]
     flat = replace(first, equity=replace(first.equity, cash=Decimal(10000), market_value=Decimal(0)), holdings=())

@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -50,6 +51,18 @@ def test_each_strategy_sells_its_own_shares(fill: Callable[..., Fill]) -> None:
     ]
     (trade,) = follow(journal).trades
     assert (trade.strategy, trade.cost) == ("value", D(1100))
+
+
+def test_a_purchase_that_was_booked_late_is_still_older(fill: Callable[..., Fill]) -> None:
+    journal = [
+        fill("trend", "AAPL", "buy", "1", "100", TUESDAY),
+        fill("trend", "AAPL", "buy", "1", "200", MONDAY),
+        fill("trend", "AAPL", "sell", "1", "300", FRIDAY),
+    ]
+    (trade,) = follow(
+        [replace(fact, execution=replace(fact.execution, execution_id=f"x{n}")) for n, fact in enumerate(journal)]
+    ).trades
+    assert trade.cost == 200
 
 
 def test_a_split_changes_the_shares_and_neither_cost_nor_gain(fill: Callable[..., Fill]) -> None:

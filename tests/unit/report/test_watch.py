@@ -112,7 +112,7 @@ def test_a_strategy_far_below_its_best_is_named_with_the_session_of_its_best(evi
 
 
 def test_a_strategy_that_only_lost_is_measured_from_where_it_began(evidence: Evidence) -> None:
-    first, second, third = evidence.closes
+    first, _, third = evidence.closes
     low = replace(third, holdings=(replace(third.holdings[0], price=D(1)),))
     assert "`value` stands $245.00 below where it began." in watch(Story(replace(evidence, closes=(first, low))))
 

@@ -30,7 +30,7 @@ from quaestor.orders import State
         pytest.param(words.share(1.0), "100%", id="the whole, not 1E+2"),
         pytest.param(words.ratio(-1.2345), "−1.23", id="a ratio"),
         pytest.param(words.shares(Decimal("1234.500000")), "1,234.5", id="fractional shares"),
-        pytest.param(words.shares(Decimal("100")), "100", id="a round number is not 1E+2"),
+        pytest.param(words.shares(Decimal(100)), "100", id="a round number is not 1E+2"),
         pytest.param(words.price(Decimal("405.0")), "$405.00", id="a price in cents"),
         pytest.param(words.price(Decimal("0.123450")), "$0.12345", id="a price below the cent"),
         pytest.param(words.counted(0, "order"), "no orders", id="none"),

@@ -10,20 +10,17 @@ returning session
 select session from decision where account = %(account)s and session between %(start)s and %(end)s
 
 -- name: insert_intent
--- The unique key refuses a second order for the same cause (law 1).
-insert into intent (ref_id, account, strategy, symbol, session, cause_key, side, leg, quantity, order_type, time_in_force,
-                    limit_price, reference_price, reduces, provenance)
-values (%(ref_id)s, %(account)s, %(strategy)s, %(symbol)s, %(session)s, %(cause_key)s, %(side)s, %(leg)s, %(quantity)s,
-        %(order_type)s, %(time_in_force)s, %(limit_price)s, %(reference_price)s, %(reduces)s, %(provenance)s)
-
--- name: insert_order_state
--- Every order begins PLANNED, in the transaction of its intent.
-insert into order_state (ref_id, state, epoch) values (%(ref_id)s, 'planned', %(epoch)s)
-
--- name: insert_order_event
--- Append-only.
-insert into order_event (ref_id, state, epoch, cause, detail)
-values (%(ref_id)s, %(state)s, %(epoch)s, %(cause)s, %(detail)s)
+-- The unique key refuses a second order for the same cause (law 1). Every order begins PLANNED, with its intent.
+with planned as (
+    insert into intent (ref_id, account, strategy, symbol, session, cause_key, side, leg, quantity, order_type,
+                        time_in_force, limit_price, reference_price, reduces, provenance)
+    values (%(ref_id)s, %(account)s, %(strategy)s, %(symbol)s, %(session)s, %(cause_key)s, %(side)s, %(leg)s, %(quantity)s,
+            %(order_type)s, %(time_in_force)s, %(limit_price)s, %(reference_price)s, %(reduces)s, %(provenance)s)
+    returning ref_id
+), standing as (
+    insert into order_state (ref_id, state, epoch) select ref_id, 'planned', %(epoch)s from planned
+)
+insert into order_event (ref_id, state, epoch, cause) select ref_id, 'planned', %(epoch)s, 'decided' from planned
 
 -- name: insert_refusal
 -- A refusal is stored with its rule, limit and observed value (law 6).
@@ -36,12 +33,17 @@ on conflict do nothing
 -- One transition of an order at a time.
 select state, epoch, broker_id, filled, average_price, reason from order_state where ref_id = %(ref_id)s for update
 
--- name: update_order_state
--- Where the order stands now.
-update order_state set state = %(state)s, epoch = %(epoch)s, broker_id = coalesce(%(broker_id)s, broker_id),
-    filled = greatest(filled, %(filled)s), average_price = coalesce(%(average_price)s, average_price),
-    reason = %(reason)s, updated_at = now()
-where ref_id = %(ref_id)s
+-- name: move_order
+-- Where the order stands now, and how it came there.
+with moved as (
+    update order_state set state = %(state)s, epoch = %(epoch)s, broker_id = coalesce(%(broker_id)s, broker_id),
+        filled = greatest(filled, %(filled)s), average_price = coalesce(%(average_price)s, average_price),
+        reason = %(reason)s, updated_at = now()
+    where ref_id = %(ref_id)s
+    returning ref_id, state, epoch
+)
+insert into order_event (ref_id, state, epoch, cause, detail)
+select ref_id, state, epoch, %(cause)s, %(detail)s from moved
 
 -- name: open_orders
 -- Orders that may still change, oldest first.

@@ -1,0 +1,148 @@
+"""The whole loop through Prefect: deployments on a worker, chained by events; and what a kill -9 in its middle changes.
+
+The oracle is the same loop without Prefect, in a database of its own, never disturbed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+
+from quaestor import wiring
+from quaestor.config import parse
+from quaestor.console.demo import CHAIN
+from quaestor.doors.postgres.database import Database
+from quaestor.doors.postgres.embedded import EmbeddedServer
+from quaestor.exchange import Costs
+from quaestor.operations.generate import generate_signals
+from quaestor.operations.ingest import ingest_symbol
+from quaestor.operations.trade import pending, trade
+
+if TYPE_CHECKING:
+    from quaestor.doors.prefect_api import FlowRun
+    from tests.integration.conftest import Stack
+
+pytestmark = pytest.mark.timeout(240)
+BROKER_ORDERS = """
+select ref_id::text, symbol, side, quantity, state, filled, average_price, session
+from paper."order" order by session, symbol, side, ref_id
+"""
+EQUITY = "select session, equity, cash, fees from equity order by session"
+
+
+@pytest.fixture
+def books(worker: Stack) -> Iterator[str]:
+    """The URI of the books that the flows write, with the newest schema."""
+    with EmbeddedServer(worker.local.home) as uri:
+        wiring.upgrade(uri)
+        yield uri
+
+
+def rows(uri: str, query: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(uri) as connection:
+        return connection.execute(query).fetchall()
+
+
+def eventually(check: Callable[[], Any], timeout: float, what: str) -> Any:
+    end = time.monotonic() + timeout
+    while not (found := check()):
+        assert time.monotonic() < end, f"{what} did not happen within {timeout:g} s"
+        time.sleep(0.1)
+    return found
+
+
+def ended(stack: Stack, deployment: str, since: dt.datetime) -> FlowRun:
+    """The newest run of the deployment since then, once it is final."""
+
+    def final() -> FlowRun | None:
+        runs = stack.api.flow_runs(since, [deployment])
+        return runs[-1] if runs and runs[-1].final else None
+
+    found: FlowRun = eventually(final, 90, f"a run of {deployment}")
+    return found
+
+
+async def undisturbed(uri: str, end: dt.date) -> None:
+    """The same loop, in one process, without Prefect."""
+    config = parse("[strategies]\nfirst_session = 2012-01-03")
+    chosen, symbols = config.strategies, config.market.symbols
+    plan = wiring.plan("paper", config.account.cash, symbols, chosen, None, config.risk)
+    run = wiring.run_info(None, plan.digest)
+    async with Database(uri) as database:
+        bars, signals = wiring.bar_store(database), wiring.signal_store(database)
+        for symbol in symbols:
+            await ingest_symbol(wiring.source("recorded"), bars, symbol, None, end)
+        for built in plan.built:
+            await generate_signals(built, bars, signals, symbols, None, end, run)
+        broker = wiring.paper_broker(database, "paper", Costs(**config.paper.model_dump()))
+        floor = wiring.floor(database, "paper", broker, wiring.alerts(Path(os.devnull), "", False))
+        days = await pending(floor, plan.mandate, None, end)
+        await trade(floor, plan.mandate, days, run, "oracle")
+
+
+async def test_a_finished_ingest_starts_the_whole_loop(worker: Stack, books: str) -> None:
+    since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)
+    worker.api.run_deployment(CHAIN[0], {"request": {"end": "2012-01-31"}})
+    runs = {name: ended(worker, name, since) for name in CHAIN}
+    assert {name: run.state for name, run in runs.items()} == dict.fromkeys(CHAIN, "Completed")
+    assert len(rows(books, EQUITY)) == 20  # sessions of January 2012
+    for key in ("ingest", "signals", "execution", "reconciliation", "devlog", "key-figures"):
+        assert worker.api.artifact(key) is not None, key
+    deciding = {row[0] for row in rows(books, "select provenance ->> 'flow_run_id' from intent")}
+    assert deciding == {runs["execute/paper"].id}
+    devlogs = list((worker.local.home / "reports").glob("*/devlog.md"))
+    assert [path.parent.name for path in devlogs] == ["paper-2012-01-03_2012-01-31"]
+
+
+async def test_executing_again_changes_nothing(worker: Stack, books: str) -> None:
+    before = rows(books, BROKER_ORDERS), rows(books, EQUITY), rows(books, "select count(*) from bar")
+    assert before[0]
+    for name in ("ingest/recorded", "execute/paper"):
+        run_id = worker.api.run_deployment(name, {"request": {"end": "2012-01-31"}})
+        assert worker.api.wait(run_id, 90).state == "Completed"
+    assert (rows(books, BROKER_ORDERS), rows(books, EQUITY), rows(books, "select count(*) from bar")) == before
+
+
+async def test_a_killed_execution_run_again_sends_the_same_orders(worker: Stack, books: str, database_uri: str) -> None:
+    end = dt.date(2012, 9, 28)
+    await undisturbed(database_uri, end)
+    before = len(rows(books, "select 1 from intent"))
+    since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)
+    worker.api.run_deployment(CHAIN[0], {"request": {"end": end.isoformat()}})
+    eventually(lambda: len(rows(books, "select 1 from intent")) > before + 20, 90, "the killing moment")
+    kill_everything(worker)
+    half = len(rows(books, BROKER_ORDERS))
+    (killed,) = worker.api.flow_runs(since, ["execute/paper"])
+    worker.api._call("POST", f"/flow_runs/{killed.id}/set_state", {"state": {"type": "CRASHED"}, "force": True})
+
+    worker.local.start_worker()
+    again = worker.api.run_deployment("execute/paper", {"request": {"end": end.isoformat()}})
+    assert worker.api.wait(again, 120).state == "Completed"
+    assert ended(worker, "report/daily", since).state == "Completed"
+    found = rows(books, BROKER_ORDERS)
+    assert half < len(found), "the kill came too late to prove anything"
+    assert found == rows(database_uri, BROKER_ORDERS)
+    assert rows(books, EQUITY) == rows(database_uri, EQUITY)
+
+
+def kill_everything(stack: Stack) -> None:
+    """kill -9 of the worker and of the flow run it started, at once."""
+    worker = stack.local.status()["worker"]
+    assert isinstance(worker, int)
+    for pid in (worker, *children(worker)):
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: stack.local.status()["worker"] is None, 10, "the worker's death")
+
+
+def children(parent: int) -> list[int]:
+    import psutil
+
+    return [child.pid for child in psutil.Process(parent).children(recursive=True)]
