@@ -7,7 +7,9 @@ same bytes, so nothing here asks for the time, the locale or chance. Text from o
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from quaestor.devlog import words
@@ -18,7 +20,7 @@ from quaestor.devlog.watch import watch
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["FIGURES", "Evidence", "Story", "render"]
+__all__ = ["FIGURES", "Evidence", "Story", "illustrate", "render"]
 
 GAPS = re.compile(r"\n{3,}")  # a part that has nothing to say leaves its blank lines behind
 # Pictures by file name, beside the devlog, each with what it shows.
@@ -35,6 +37,14 @@ def render(evidence: Evidence) -> str:
     template = _environment().get_template("devlog.md.j2")
     text = template.render(story=story, evidence=evidence, watch=watch(story), pictures=FIGURES if story.days else {})
     return GAPS.sub("\n\n", text).strip() + "\n"
+
+
+def illustrate(markdown: str, pictures: Mapping[str, bytes]) -> str:
+    """The devlog with its pictures inside, for a reader that has no folder beside it, such as an artifact."""
+    for file, png in pictures.items():
+        inside = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+        markdown = markdown.replace(f"]({file})", f"]({inside})")
+    return markdown
 
 
 def _environment() -> Environment:

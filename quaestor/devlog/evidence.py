@@ -12,9 +12,10 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from quaestor.orders import Side, State
@@ -85,7 +86,7 @@ class DecidingRun:
     last: dt.date
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Evidence:
     """Everything about one account's sessions from `start` to `end`; both None before anything is settled.
 
@@ -121,17 +122,20 @@ class Evidence:
         """Whether the session lies in the range."""
         return self.start is not None and self.end is not None and self.start <= session <= self.end
 
+    @cached_property
     def as_json(self) -> str:
         """The evidence as canonical JSON: the same facts, the same text. Decimals keep their digits as strings."""
-        return json.dumps(asdict(self), default=_plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return json.dumps(self, default=_plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Names this evidence."""
-        return hashlib.sha256(self.as_json().encode()).hexdigest()
+        return hashlib.sha256(self.as_json.encode()).hexdigest()
 
 
-def _plain(value: object) -> str:
+def _plain(value: object) -> object:
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, dt.datetime):
         return value.astimezone(dt.UTC).isoformat()
     if isinstance(value, Decimal | uuid.UUID | dt.date | Fraction):

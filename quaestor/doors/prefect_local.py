@@ -135,7 +135,7 @@ class LocalPrefect:
             self._await_server(server, timeout)
             return self.url
         fresh = not metadata_url and self._lay_template()
-        extra = {"PREFECT_API_DATABASE_CONNECTION_URL": metadata_url} if metadata_url else {}
+        extra = {"PREFECT_API_DATABASE_CONNECTION_URL": metadata_url} if metadata_url else ON_SQLITE
         with self._take_port() as listener:  # taken now: the server itself would listen only after a long start
             port = int(listener.getsockname()[1])
             env = {**self.environment(port), **server_settings(self.root), **extra, "PREFECT__SERVER_FINAL": "1"}

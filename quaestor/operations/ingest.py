@@ -63,7 +63,8 @@ def check_ingested(rows: Sequence[Mapping[str, Any]]) -> None:
     """Raise BadInput when a symbol failed (`error` says why), or when the range held no bar of any of them."""
     failed = [row["error"] for row in rows if row["error"]]
     if failed:
-        others = f"{len(failed)} of {len(rows)} symbols failed; the others are stored. " if len(rows) > 1 else ""
+        stored = "the others are stored" if len(failed) < len(rows) else "nothing was stored"
+        others = f"{len(failed)} of {len(rows)} symbols failed; {stored}. " if len(rows) > 1 else ""
         raise BadInput(others + failed[0])
     if rows and not any(row["read"] for row in rows):
         names = ", ".join(row["symbol"] for row in rows)

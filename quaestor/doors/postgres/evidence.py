@@ -56,7 +56,7 @@ class EvidenceStore:
             "start": evidence.start,
             "end": evidence.end,
             "digest": evidence.digest,
-            "evidence": evidence.as_json(),
+            "evidence": evidence.as_json,
             "markdown": markdown,
             "flow_run_id": flow_run_id,
         }

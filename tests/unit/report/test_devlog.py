@@ -12,7 +12,7 @@ from fractions import Fraction
 
 import pytest
 
-from quaestor.devlog import FIGURES, Evidence, Story, render
+from quaestor.devlog import FIGURES, Evidence, Story, illustrate, render
 from quaestor.devlog.evidence import DecidedOrder, Resolved
 from quaestor.doors.postgres.evidence import parse
 from quaestor.orders import State
@@ -114,6 +114,12 @@ def test_every_picture_is_shown_by_its_relative_path(evidence: Evidence) -> None
     assert re.findall(r"!\[[^]]+\]\(([^)]+)\)", render(evidence)) == list(FIGURES) == list(PICTURES)
 
 
+def test_a_devlog_can_carry_its_pictures_inside(evidence: Evidence) -> None:
+    text = illustrate(render(evidence), {"equity.png": b"one", "strategies.png": b"two", "distribution.png": b"three"})
+    assert "![Equity and drawdown](data:image/png;base64,b25l)" in text
+    assert ".png" not in text
+
+
 def test_rare_things_are_told(evidence: Evidence) -> None:
     first, second, third = evidence.orders
     text = render(
@@ -172,7 +178,7 @@ def test_only_the_telling_orders_of_many_are_told(evidence: Evidence) -> None:
 
 def test_evidence_survives_json_and_renders_to_the_same_bytes(evidence: Evidence) -> None:
     evidence = replace(evidence, journal=(*evidence.journal, Split("IBM", dt.date(2012, 1, 5), Fraction(3, 2))))
-    again = parse(evidence.as_json())
+    again = parse(evidence.as_json)
     assert again == evidence
     assert again.digest == evidence.digest
     assert render(again) == render(evidence)
@@ -188,7 +194,7 @@ def test_the_bytes_do_not_hang_on_hash_seed_locale_or_time_zone(evidence: Eviden
         environment = {**os.environ, "PYTHONHASHSEED": seed, "TZ": zone, "PYTHONUTF8": "1", "LC_ALL": "C"}
         done = subprocess.run(
             [sys.executable, "-c", code],
-            input=evidence.as_json().encode(),
+            input=evidence.as_json.encode(),
             capture_output=True,
             env=environment,
             check=True,

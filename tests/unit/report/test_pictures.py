@@ -70,7 +70,7 @@ def test_pyplot_stays_out(evidence: Evidence) -> None:
         "from quaestor.doors.postgres.evidence import parse; "
         "assert pictures.draw(Story(parse(sys.stdin.read()))); assert 'matplotlib.pyplot' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], input=evidence.as_json().encode(), check=True)
+    subprocess.run([sys.executable, "-c", code], input=evidence.as_json.encode(), check=True)
 
 
 def days(count: int) -> list[dt.date]:

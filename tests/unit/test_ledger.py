@@ -1,0 +1,192 @@
+"""The ledger: an example worked out by hand, and what it refuses."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+
+from quaestor.errors import BadInput, BooksDisagree
+from quaestor.ledger import (
+    Booked,
+    Entry,
+    Equity,
+    Lot,
+    Posting,
+    book_fill,
+    book_split,
+    deposit,
+    shares,
+    split_quantity,
+    value,
+)
+from quaestor.orders import Execution, Side
+from quaestor.splits import Split
+
+D = Decimal
+DAY = dt.date(2005, 2, 25)
+SPLIT = Split("AAPL", dt.date(2005, 2, 28), Fraction(2))
+
+
+def at(day: dt.date) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time(14, 30), dt.UTC)
+
+
+def fill(number: int, side: Side, quantity: str, price: str, fee: str = "0", symbol: str = "AAPL") -> Execution:
+    return Execution(f"e{number}", "b", None, symbol, side, D(quantity), D(price), D(fee), DAY, at(DAY))
+
+
+def after(lots: Sequence[Lot], booked: Booked) -> list[Lot]:
+    changed = {lot.lot_id: lot for lot in booked.lots}
+    kept = [changed.pop(lot.lot_id, lot) for lot in lots]
+    return [lot for lot in [*kept, *changed.values()] if lot.quantity]
+
+
+def balances(*entries: Booked) -> dict[str, Decimal]:
+    sums: dict[str, Decimal] = {}
+    for posting in (posting for booked in entries for posting in booked.entry.postings):
+        sums[posting.ledger_account] = sums.get(posting.ledger_account, D(0)) + posting.amount
+    return sums
+
+
+def test_two_purchases_a_sale_a_split_and_another_sale_come_out_as_on_paper() -> None:
+    opening = deposit("opening", D(100_000), DAY, at(DAY))
+    first = book_fill(fill(1, Side.BUY, "100", "80.00", "1.00"), "momentum", [])
+    lots = after([], first)
+    second = book_fill(fill(2, Side.BUY, "50", "90.00"), "momentum", lots)
+    lots = after(lots, second)
+
+    # 120 shares go: the 100 at 80, and 20 of the 50 at 90. Cost 8000 + 1800, proceeds 12 000.
+    sale = book_fill(fill(3, Side.SELL, "120", "100.00", "0.37"), "momentum", lots)
+    lots = after(lots, sale)
+    assert sale.realized == D(2200)
+    assert [(lot.quantity, lot.cost) for lot in lots] == [(D(30), D(2700))]
+
+    split = book_split(SPLIT, "main", at(SPLIT.session), lots)
+    assert split is not None
+    lots = after(lots, split)
+    assert [(lot.quantity, lot.cost) for lot in lots] == [(D(60), D(2700))]
+
+    # 45 of 60 shares that cost 45 each: cost 2025, proceeds 45 · 52.
+    last = book_fill(fill(4, Side.SELL, "45", "52.00", "0.10"), "momentum", lots)
+    lots = after(lots, last)
+    assert last.realized == D(315)
+    assert shares(lots) == {"AAPL": D(15)}
+
+    sums = balances(opening, first, second, sale, split, last)
+    assert sums == {
+        "cash": D("101838.53"),  # 100 000 − 8001 − 4500 + 11 999.63 + 2339.90
+        "positions": D(675),
+        "capital": D(-100_000),
+        "realized": D(-2515),
+        "fees": D("1.47"),
+    }
+    equity = value(SPLIT.session, lots, sums, {"AAPL": D("44.50")})
+    equity.prove()
+    assert (equity.market_value, equity.unrealized, equity.equity) == (D("667.50"), D("-7.50"), D("102506.03"))
+
+
+def test_the_lines_of_a_sale_are_these() -> None:
+    lot = Lot("e1", "momentum", "AAPL", DAY, D(10), D(800))
+    booked = book_fill(fill(2, Side.SELL, "10", "90", "0.04"), "momentum", [lot])
+    assert booked.entry.key == "fill:e2"
+    assert booked.entry.memo == "sell 10 AAPL @ 90"
+    assert [(p.ledger_account, p.amount, p.quantity) for p in booked.entry.postings] == [
+        ("cash", D("899.96"), D(0)),
+        ("positions", D(-800), D(-10)),
+        ("realized", D(-100), D(0)),
+        ("fees", D("0.04"), D(0)),
+    ]
+
+
+def test_the_oldest_lots_go_first_and_a_closed_one_keeps_no_cost() -> None:
+    lots = [Lot(f"l{n}", "s", "AAPL", DAY, D(3), D(10)) for n in range(3)]
+    booked = book_fill(fill(9, Side.SELL, "4", "5"), "s", lots)
+    assert [(lot.lot_id, lot.quantity, lot.cost) for lot in booked.lots] == [
+        ("l0", D(0), D(0)),
+        ("l1", D(2), D("6.666667")),
+    ]
+
+
+def test_a_sale_of_more_than_is_held_is_refused_and_changes_nothing() -> None:
+    lots = [Lot("l0", "momentum", "AAPL", DAY, D(3), D(10))]
+    with pytest.raises(BooksDisagree, match=r"sells 4 AAPL but momentum holds 3\. Entries are stopped"):
+        book_fill(fill(1, Side.SELL, "4", "5"), "momentum", lots)
+    assert lots == [Lot("l0", "momentum", "AAPL", DAY, D(3), D(10))]
+
+
+@pytest.mark.parametrize(
+    ("quantity", "price", "fee"),
+    [
+        pytest.param("0", "5", "0", id="no shares"),
+        pytest.param("-1", "5", "0", id="fewer than none"),
+        pytest.param("1", "0", "0", id="for nothing"),
+        pytest.param("1", "5", "-0.01", id="a fee that is paid to us"),
+    ],
+)
+def test_a_fill_that_cannot_be_is_refused(quantity: str, price: str, fee: str) -> None:
+    with pytest.raises(BadInput, match="Fill e1: quantity and price must be positive"):
+        book_fill(fill(1, Side.BUY, quantity, price, fee), "s", [])
+
+
+@pytest.mark.parametrize("amount", [D(0), D(-1)])
+def test_a_deposit_is_positive(amount: Decimal) -> None:
+    with pytest.raises(BadInput, match="must be positive"):
+        deposit("opening", amount, DAY, at(DAY))
+
+
+def test_an_entry_that_does_not_balance_cannot_be_made() -> None:
+    with pytest.raises(BooksDisagree, match=r"Entry k does not balance: its postings sum to 0\.01"):
+        Entry("k", "fill", DAY, at(DAY), (Posting("cash", D("1.01")), Posting("capital", D(-1))))
+
+
+def test_a_split_of_what_is_not_held_is_no_entry() -> None:
+    assert book_split(SPLIT, "main", at(DAY), []) is None
+
+
+def test_a_split_rescales_the_lots_of_every_strategy_and_moves_no_money() -> None:
+    lots = [Lot("l0", "a", "AAPL", DAY, D(3), D(100)), Lot("l1", "b", "AAPL", DAY, D(5), D(200))]
+    booked = book_split(replace(SPLIT, ratio=Fraction(3, 2)), "main", at(DAY), lots)
+    assert booked is not None
+    assert [(lot.quantity, lot.cost) for lot in booked.lots] == [(D("4.5"), D(100)), (D("7.5"), D(200))]
+    assert {posting.amount for posting in booked.entry.postings} == {D(0)}
+    assert [posting.quantity for posting in booked.entry.postings] == [D("1.5"), D("2.5")]
+    assert booked.entry.key == "split:main:AAPL:2005-02-28"
+    assert booked.entry.memo == "AAPL 3-for-2"
+
+
+def test_a_split_rounds_once_for_the_whole_account_as_the_broker_does() -> None:
+    third = replace(SPLIT, ratio=Fraction(1, 3))
+    lots = [Lot(f"l{n}", "a", "AAPL", DAY, D(1), D(100)) for n in range(3)]
+    booked = book_split(third, "main", at(DAY), lots)
+    assert booked is not None
+    assert [lot.quantity for lot in booked.lots] == [D("0.333333"), D("0.333333"), D("0.333334")]
+    assert shares(booked.lots) == {"AAPL": split_quantity(D(3), third)} == {"AAPL": D(1)}
+
+
+def test_shares_leave_out_what_is_gone() -> None:
+    lots = [Lot("l0", "a", "AAPL", DAY, D(0), D(0)), Lot("l1", "a", "IBM", DAY, D(2), D(9))]
+    assert shares(lots) == {"IBM": D(2)}
+
+
+def test_lots_that_cost_something_else_than_the_ledger_says_are_found_out() -> None:
+    lots = [Lot("l0", "a", "AAPL", DAY, D(1), D(100))]
+    with pytest.raises(BooksDisagree, match="lots cost 100, but the ledger's positions account stands at 99"):
+        value(DAY, lots, {"positions": D(99)}, {"AAPL": D(1)})
+
+
+def test_a_position_without_a_close_cannot_be_valued() -> None:
+    lots = [Lot("l0", "a", "ZZZ", DAY, D(1), D(100))]
+    with pytest.raises(BooksDisagree, match="ZZZ is held, but no close of it is stored"):
+        value(DAY, lots, {"positions": D(100)}, {"AAPL": D(1)})
+
+
+def test_an_account_that_does_not_add_up_is_found_out() -> None:
+    right = Equity(DAY, D(90), D(15), D(3), D(5), D(3), D(100))
+    right.prove()
+    with pytest.raises(BooksDisagree, match=r"cash \+ positions = 105\.01, but capital \+ P&L − fees = 105"):
+        replace(right, cash=D("90.01")).prove()

@@ -1,0 +1,122 @@
+"""Wiring: where the configuration and the data are found, and what becomes of a database URL."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from quaestor import wiring
+from quaestor.config import Config
+from quaestor.errors import BadConfig, PartMissing
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("QUAESTOR_HOME", str(folder))
+    return folder
+
+
+def write(folder: Path, alias: str) -> Path:
+    file = folder / "quaestor.toml"
+    file.write_text(f"[account]\nalias = {alias!r}\n[database]\nurl = 'postgresql://file/books'\n")
+    return file
+
+
+def test_the_file_that_is_named_comes_before_that_of_the_data_folder_and_that_of_the_checkout(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert wiring.load().path == wiring.ROOT / "quaestor.toml"
+    own = write(home, "own")
+    assert (wiring.load().path, wiring.load().config.account.alias) == (own, "own")
+    named = write(tmp_path, "named")
+    monkeypatch.setenv("QUAESTOR_CONFIG", str(named))
+    assert (wiring.load().path, wiring.load().config.account.alias) == (named, "named")
+    assert wiring.load().home == home
+
+
+def test_a_named_file_that_is_none_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUAESTOR_CONFIG", str(home / "missing.toml"))
+    with pytest.raises(
+        BadConfig, match=r"QUAESTOR_CONFIG names .*missing\.toml, which is not a file; correct or unset"
+    ):
+        wiring.load()
+
+
+def test_an_error_in_the_file_names_the_file(home: Path) -> None:
+    file = home / "quaestor.toml"
+    file.write_text("[risk]\nmax_dradown = 1\n")
+    with pytest.raises(BadConfig, match=rf"^{file}:2: unknown key"):
+        wiring.load()
+
+
+def test_the_database_url_of_the_environment_wins_over_the_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(home, "own")
+    assert wiring.load().config.database.url == "postgresql://file/books"
+    monkeypatch.setenv("QUAESTOR_DATABASE_URL", "postgresql://environment/books")
+    assert wiring.load().config.database.url == "postgresql://environment/books"
+    assert wiring.load().config.account.alias == "own"
+
+
+def test_a_folder_of_the_file_is_relative_to_the_file(home: Path, tmp_path: Path) -> None:
+    assert wiring.Loaded(Config(), home / "quaestor.toml", home).resolve("strategies") == home / "strategies"
+    assert wiring.Loaded(Config(), None, home).resolve("strategies") == wiring.ROOT / "strategies"
+    assert wiring.Loaded(Config(), None, home).resolve(str(tmp_path)) == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("url", "password", "expected"),
+    [
+        pytest.param("postgresql://u@h:5/d", "p", "postgresql://u:p@h:5/d", id="put in"),
+        pytest.param("postgresql://u:old@h/d", "new", "postgresql://u:new@h/d", id="put in its place"),
+        pytest.param("postgresql://u:old@h/d", None, "postgresql://u:old@h/d", id="left as it is"),
+        pytest.param("postgres://u@h/d", None, "postgresql://u@h/d", id="the short scheme"),
+        pytest.param("postgresql://u@h/d", "p@:/%", "postgresql://u:p%40%3A%2F%25@h/d", id="quoted"),
+        pytest.param("postgresql://u@h/d?host=/run&x=1", "p", "postgresql://u:p@h/d?host=/run&x=1", id="options stay"),
+        pytest.param("postgresql://u@[::1]:5/d", "p", "postgresql://u:p@[::1]:5/d", id="an address of version 6"),
+    ],
+)
+def test_the_password_goes_into_the_url(url: str, password: str | None, expected: str) -> None:
+    assert wiring.with_password(url, password) == expected
+
+
+@pytest.mark.parametrize("url", ["mysql://root:hunter2@h/d", "hunter2", "sqlite:///books.db"])
+def test_a_url_of_another_kind_is_refused_without_being_told_on(url: str) -> None:
+    with pytest.raises(BadConfig, match="write postgresql://USER:PASSWORD@HOST:PORT/NAME") as caught:
+        wiring.with_password(url, None)
+    assert "hunter2" not in str(caught.value).replace("'hunter2'", "")
+
+
+def test_a_folder_without_books_says_how_to_make_them(home: Path) -> None:
+    loaded = wiring.Loaded(Config(), None, home)
+    with (
+        pytest.raises(PartMissing, match=r"There are no books in .* yet\. Run `quaestor db upgrade`"),
+        wiring.uri(loaded),
+    ):
+        pass
+    assert list(home.iterdir()) == [], "looking makes nothing"
+
+
+def test_a_configured_server_is_not_started_or_stopped(home: Path) -> None:
+    write(home, "own")
+    with pytest.raises(BadConfig, match="there is no embedded server to start or stop"):
+        wiring.embedded(wiring.load())
+    with wiring.uri(wiring.load()) as found:
+        assert found == "postgresql://file/books"
+
+
+def test_a_plan_holds_the_chosen_strategies_and_its_digest_names_what_decides() -> None:
+    config = Config()
+
+    def made(cash: str = "100000", symbols: tuple[str, ...] = ("AAPL", "IBM")) -> wiring.Plan:
+        return wiring.plan("paper", Decimal(cash), symbols, config.strategies, None, config.risk)
+
+    plan = made()
+    assert plan.mandate.weights == {"sma_crossover": 0.32, "momentum": 0.32, "rsi_reversion": 0.32}
+    assert plan.mandate.digests == tuple(built.digest for built in plan.built)
+    assert made("100000.00").digest == plan.digest
+    assert made("99999").digest != plan.digest
+    assert made(symbols=("AAPL",)).digest != plan.digest
