@@ -136,23 +136,38 @@ def _relieve(fill: Execution, strategy: str, lots: Sequence[Lot]) -> tuple[tuple
 
 
 def book_split(split: Split, account: str, at: dt.datetime, lots: Sequence[Lot]) -> Booked | None:
-    """Rescale every strategy's lots of the symbol; cost stays, so equity does not move. None when nothing is held."""
+    """Rescale every strategy's lots of the symbol; cost stays, so equity does not move. None when nothing is held.
+
+    Where a reverse split leaves not a millionth of a share of all of them, what they cost is lost.
+    """
     if not lots:
         return None
-    after = [replace(lot, quantity=split_quantity(lot.quantity, split)) for lot in lots]
-    total = split_quantity(
-        sum((lot.quantity for lot in lots), ZERO), split
-    )  # the broker rounds once, for the whole account
-    rest = total - sum((lot.quantity for lot in after), ZERO)
-    after[-1] = replace(after[-1], quantity=after[-1].quantity + rest)
-    changed = tuple(after)
-    postings = tuple(
-        Posting("positions", ZERO, new.strategy, new.symbol, new.quantity - old.quantity)
+    changed = _rescaled(lots, split)
+    postings = [
+        Posting("positions", new.cost - old.cost, new.strategy, new.symbol, new.quantity - old.quantity)
         for old, new in zip(lots, changed, strict=True)
-    )
+    ]
+    lost = -sum((posting.amount for posting in postings), ZERO)
+    if lost:
+        postings.append(Posting("realized", lost, symbol=split.symbol))
     key = f"split:{account}:{split.symbol}:{split.session}"
     memo = f"{split.symbol} {split.ratio.numerator}-for-{split.ratio.denominator}"
-    return Booked(Entry(key, "split", split.session, at, postings, memo), changed)
+    return Booked(Entry(key, "split", split.session, at, tuple(postings), memo), changed, -lost)
+
+
+def _rescaled(lots: Sequence[Lot], split: Split) -> tuple[Lot, ...]:
+    """The lots after the split. The broker rounds once, for the whole account: the largest lot takes the difference,
+    and the cost of lots too small to survive.
+    """
+    total = split_quantity(sum((lot.quantity for lot in lots), ZERO), split)
+    after = [replace(lot, quantity=split_quantity(lot.quantity, split)) for lot in lots]
+    after = [lot if lot.quantity else replace(lot, cost=ZERO) for lot in after]
+    largest = max(range(len(lots)), key=lambda n: lots[n].quantity)
+    rest = total - sum((lot.quantity for lot in after), ZERO)
+    cost = sum((lot.cost for lot in lots), ZERO) - sum((lot.cost for lot in after), ZERO)
+    whole = replace(after[largest], quantity=after[largest].quantity + rest, cost=after[largest].cost + cost)
+    after[largest] = whole if whole.quantity else replace(whole, cost=ZERO)
+    return tuple(after)
 
 
 def split_quantity(quantity: Decimal, split: Split) -> Decimal:

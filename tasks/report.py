@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from quaestor import wiring
+from quaestor.devlog import illustrate
 from quaestor.operations.report import Reported
 from tasks.desk import Desk, flow_run_id, passing
 
@@ -31,9 +33,14 @@ async def write_report(desk: Desk, start: dt.date | None, end: dt.date | None) -
         return await wiring.write_report(database, desk.account, Path(desk.database.home), start, end, flow_run_id())
 
 
+def _page(reported: Reported) -> str:
+    return illustrate(reported.markdown, {Path(figure).name: Path(figure).read_bytes() for figure in reported.figures})
+
+
 @task(name="show report", cache_policy=NO_CACHE, tags=["artifact"])
 async def show_report(reported: Reported) -> None:
     """The devlog and the key figures, where a person finds them."""
-    await acreate_markdown_artifact(reported.markdown, key="devlog", description=f"Devlog: {reported.devlog}")
+    page = await asyncio.to_thread(_page, reported)
+    await acreate_markdown_artifact(page, key="devlog", description=f"Devlog: {reported.devlog}")
     rows: list[dict[str, Any]] = [{"figure": name, "value": str(value)} for name, value in reported.summary.items()]
     await acreate_table_artifact(rows, key="key-figures", description="Key figures of the report")

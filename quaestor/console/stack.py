@@ -86,8 +86,9 @@ def _finish(program: subprocess.Popen[str], problem: str) -> None:
 def down(arguments: argparse.Namespace) -> int:
     """End everything that `up` started."""
     del arguments
-    stop(wiring.load())
-    sys.stdout.write("Quaestor is down: nothing of it runs.\n")
+    loaded = wiring.load()
+    stop(loaded)
+    sys.stdout.write(f"Quaestor is down: nothing runs of {loaded.home}.\n")
     return 0
 
 

@@ -12,15 +12,14 @@ from typing import TypeVar
 
 from quaestor.analytics import Day, KeyFigures, daily, drawdowns, key_figures
 from quaestor.devlog.evidence import DecidedOrder, Evidence, StrategySignals
-from quaestor.devlog.words import money
-from quaestor.ledger import ZERO, shares
+from quaestor.devlog.proof import Proof, held_shares, prove
+from quaestor.ledger import ZERO
 from quaestor.orders import State
 from quaestor.risk import Refusal
 from quaestor.trades import (
     Close,
     ClosedTrade,
     Followed,
-    Holding,
     Key,
     by_strategy,
     by_symbol,
@@ -68,21 +67,6 @@ class Group:
     kind: str
     count: int
     example: Refusal | DecidedOrder
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """What must hold, in how many of how many cases it does, and what the cases are."""
-
-    claim: str
-    held: int
-    cases: int
-    of: str = "cases"
-
-    @property
-    def ok(self) -> bool:
-        """In all of them."""
-        return self.held == self.cases
 
 
 class Story:
@@ -146,7 +130,7 @@ class Story:
     def held_at(self, session: dt.date) -> list[tuple[str, Decimal]]:
         """Shares by symbol at that session's close, sorted."""
         holdings = next((close.holdings for close in self.evidence.closes if close.session == session), ())
-        return sorted(_shares(holdings).items())
+        return sorted(held_shares(holdings).items())
 
     @cached_property
     def periods(self) -> list[Period]:
@@ -260,30 +244,11 @@ class Story:
         """Orders that may still change."""
         return [order for order in self.evidence.orders if not order.state.final]
 
-    # ── the books prove themselves ────────────────────────────────────────────────────────────────────────────────────
-
     @cached_property
     def proofs(self) -> list[Proof]:
         """What must hold of the books, and whether it does."""
-        closes, last = self.evidence.closes, self.last
-        if last is None:
-            return []
-        lots, held = self.followed.lots, last.holdings
-        gains = sum((trade.gain for trade in self.followed.trades), ZERO)
-        earned = sum(self.profits[-1].values(), ZERO)
-        followed, kept = shares(lots), _shares(held)
-        owned = {*followed, *kept}
-        realized = f"gains of closed trades since the beginning = realised gains, {money(last.equity.realized)}"
-        profit = f"profit of the strategies = profit of the account, {money(self.figures.profit)}"
-        return [
-            Proof("cash + positions at market = equity", sum(map(_adds_up, closes)), len(closes), "sessions"),
-            Proof("capital + profit − fees = equity", sum(map(_balances, closes)), len(closes), "sessions"),
-            Proof(
-                "sum of fills = positions", sum(followed.get(s) == kept.get(s) for s in owned), len(owned), "symbols"
-            ),
-            Proof(realized, int(gains == last.equity.realized), 1),
-            Proof(profit, int(earned == self.figures.profit), 1),
-        ]
+        earned = sum(self.profits[-1].values(), ZERO) if self.profits else ZERO
+        return prove(self.evidence.closes, self.followed, earned, self.figures.profit)
 
 
 def _groups(items: Iterable[T], kind: Callable[[T], str]) -> list[Group]:
@@ -292,20 +257,3 @@ def _groups(items: Iterable[T], kind: Callable[[T], str]) -> list[Group]:
         seen = groups.get(kind(item))
         groups[kind(item)] = Group(kind(item), seen.count + 1 if seen else 1, item)
     return sorted(groups.values(), key=lambda group: (-group.count, group.kind))
-
-
-def _shares(holdings: Iterable[Holding]) -> dict[str, Decimal]:
-    totals: dict[str, Decimal] = {}
-    for holding in holdings:
-        totals[holding.symbol] = totals.get(holding.symbol, ZERO) + holding.quantity
-    return totals
-
-
-def _adds_up(close: Close) -> bool:
-    """Counted again from the shares and prices of the close."""
-    return close.equity.cash + sum((holding.value for holding in close.holdings), ZERO) == close.equity.equity
-
-
-def _balances(close: Close) -> bool:
-    books = close.equity
-    return books.capital + books.realized + books.unrealized - books.fees == books.equity

@@ -164,7 +164,7 @@ def test_a_split_rounds_once_for_the_whole_account_as_the_broker_does() -> None:
     lots = [Lot(f"l{n}", "a", "AAPL", DAY, D(1), D(100)) for n in range(3)]
     booked = book_split(third, "main", at(DAY), lots)
     assert booked is not None
-    assert [lot.quantity for lot in booked.lots] == [D("0.333333"), D("0.333333"), D("0.333334")]
+    assert [lot.quantity for lot in booked.lots] == [D("0.333334"), D("0.333333"), D("0.333333")]
     assert shares(booked.lots) == {"AAPL": split_quantity(D(3), third)} == {"AAPL": D(1)}
 
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from quaestor.errors import BadConfig, DatabaseDown, PartMissing
 
@@ -137,16 +137,27 @@ def shown(uri: str) -> str:
 
 
 def with_password(url: str, password: str | None) -> str:
-    """The URL with the password put in; refused when it is not a PostgreSQL URL."""
+    """The URL with the password put in; refused, without being told on, when it is not a PostgreSQL URL."""
     parts = urlsplit(url)
-    if parts.scheme not in {"postgresql", "postgres"}:
-        shown = f"{parts.scheme}://…" if parts.scheme else repr(url)
-        raise BadConfig(f"The database URL {shown} is not understood; write postgresql://USER:PASSWORD@HOST:PORT/NAME.")
+    if parts.scheme not in {"postgresql", "postgres"} or not _has_port(parts):
+        shown = f" {parts.scheme}://…" if parts.scheme else ""
+        raise BadConfig(
+            f"The database URL{shown} is not understood; write postgresql://USER:PASSWORD@HOST:PORT/NAME, "
+            "with %XX for a special character of the password."
+        )
     netloc = parts.netloc
     if password is not None:
         user = parts.username or ""
         netloc = f"{user}:{quote(password, safe='')}@{parts.netloc.rpartition('@')[2]}"
     return urlunsplit(("postgresql", netloc, parts.path, parts.query, ""))
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """Whether the port is a number or absent: a slash in a password makes it look like a port."""
+    try:
+        return parts.port is None or parts.port > 0
+    except ValueError:
+        return False
 
 
 def without_password(url: str) -> tuple[str, str | None]:
