@@ -45,7 +45,8 @@ def start(loaded: wiring.Loaded, *, schedules: bool) -> None:
         url = prefect.start_server()
         extra = [] if schedules else ["--no-schedules"]
         root = str(wiring.ROOT)
-        programs.append(_program(loaded, "-m", "deployments.register", "--root", root, *extra, PREFECT_API_URL=url))
+        ours = {**prefect.environment(), "PREFECT_API_URL": url}
+        programs.append(_program(loaded, "-m", "deployments.register", "--root", root, *extra, **ours))
         prefect.start_worker(extra_env=_environment(loaded))
         for program, problem in zip(programs, ("Upgrading the database", "Registering at Prefect"), strict=True):
             _finish(program, problem)

@@ -160,6 +160,7 @@ class LocalPrefect:
             "PREFECT_WORKER_QUERY_SECONDS": str(poll),
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # the zombie reaper's measure: three missed are a death
             "PYTHONUNBUFFERED": "1",
+            "TMPDIR": str(self._temporary()),
         }
         return self._launch("worker", command, {**self.environment(extra=extra_env or {}), **env}).pid
 
@@ -171,6 +172,12 @@ class LocalPrefect:
             if not worker or time.monotonic() > end:
                 raise PartMissing(f"The Prefect worker is not online. {self._last_words('worker')}")
             time.sleep(0.2)
+
+    def _temporary(self) -> Path:
+        """A folder of ours for what Prefect's runner leaves in the system's, where users would get in each other's way."""
+        path = self.home / "run" / "tmp"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
 
     def _write_template(self) -> Path:
         """The pool's form, for a worker that comes before `deployments/register.py` has made the pool."""
