@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 ONLY ?=
 
-.PHONY: setup demo up down test test-full check format bench clean
+.PHONY: setup demo up down test test-full test-newest check format bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -36,8 +36,16 @@ down: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not full"
 
-test-full: $(INSTALLED)
+test-full: $(INSTALLED) test-newest
 	$(BIN)/python -m pytest
+
+# The same Prefect tests on the newest Prefect that pip finds, in a virtual environment of its own.
+NEWEST := .venv-newest/bin/python
+test-newest: $(INSTALLED)
+	$(PYTHON) -m venv .venv-newest
+	$(NEWEST) -m pip install --quiet --disable-pip-version-check --upgrade --editable '.[dev]' 'prefect<4'
+	$(NEWEST) -c 'import prefect; print("Prefect", prefect.__version__)'
+	$(NEWEST) -m pytest -m "not full" tests/unit tests/integration/test_prefect_stack.py tests/integration/test_loop.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -53,4 +61,4 @@ bench: $(INSTALLED)
 	@$(BIN)/python tests/bench/run.py $(ONLY)
 
 clean:
-	rm -rf .venv .quaestor .mypy_cache .ruff_cache .pytest_cache .hypothesis bench-results.json
+	rm -rf .venv .venv-newest .quaestor .mypy_cache .ruff_cache .pytest_cache .hypothesis bench-results.json

@@ -363,6 +363,7 @@ async def write_report(
     database: Database, account: str, home: Path, start: dt.date | None, end: dt.date | None, flow_run_id: str | None
 ) -> Reported:
     """Write the devlog and its pictures of the settled sessions in [start, end] into the data folder's `reports`."""
+    os.environ.setdefault("MPLCONFIGDIR", str(home / "cache" / "matplotlib"))  # else its font list goes to ~/.cache
     from quaestor.doors.folder import Folder
     from quaestor.doors.postgres.evidence import EvidenceStore
     from quaestor.operations.report import report

@@ -14,8 +14,8 @@ import pytest
 for name in [name for name in os.environ if name.startswith(("QUAESTOR_", "PREFECT_"))]:
     del os.environ[name]
 os.environ["DO_NOT_TRACK"] = "1"
-_prefect_home = tempfile.TemporaryDirectory(prefix="quaestor-prefect-")  # importing Prefect writes its home
-os.environ["PREFECT_HOME"] = _prefect_home.name
+_caches = tempfile.TemporaryDirectory(prefix="quaestor-caches-")  # importing Prefect or matplotlib writes into a home
+os.environ |= {"PREFECT_HOME": f"{_caches.name}/prefect", "MPLCONFIGDIR": f"{_caches.name}/matplotlib"}
 
 
 @pytest.fixture(scope="session")

@@ -174,7 +174,7 @@ class LocalPrefect:
             time.sleep(0.2)
 
     def _temporary(self) -> Path:
-        """A folder of ours for what Prefect's runner leaves in the system's, where users would get in each other's way."""
+        """For what Prefect's runner would leave in the system's temp folder, where users get in each other's way."""
         path = self.home / "run" / "tmp"
         path.mkdir(parents=True, exist_ok=True)
         return path
