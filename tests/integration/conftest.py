@@ -16,6 +16,7 @@ import pytest
 
 from quaestor.doors.prefect_api import PrefectApi
 from quaestor.doors.prefect_local import LocalPrefect
+from quaestor.operations.drain import drain
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,8 +67,9 @@ def prefect_stack() -> Iterator[Stack]:
 
 @pytest.fixture
 def worker(prefect_stack: Stack) -> Iterator[Stack]:
-    """The same with a worker."""
+    """The same with a worker; it ends when nothing runs any more."""
     prefect_stack.local.start_worker()
     prefect_stack.local.await_worker()
     yield prefect_stack
-    prefect_stack.local.stop_worker()
+    if prefect_stack.local.status()["worker"] is not None:
+        drain(prefect_stack.api, "quaestor", prefect_stack.local.stop_worker, patience=60)

@@ -17,7 +17,7 @@ LOCKED = OperationalError("insert", {}, sqlite3.OperationalError("database is lo
 
 
 def test_the_local_server_is_told_of_this_module() -> None:
-    assert ON_SQLITE == {"PREFECT_SERVER_EVENTS_MESSAGING_BROKER": messaging.__name__}
+    assert {"PREFECT_SERVER_EVENTS_MESSAGING_BROKER": messaging.__name__} == ON_SQLITE
 
 
 def test_prefect_takes_the_module_for_a_broker() -> None:
