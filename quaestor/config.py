@@ -146,6 +146,10 @@ class PrefectSection(Section):
     """Where flows run."""
 
     work_pool: str = "quaestor"
+    database_url: str = Field(
+        "",
+        description="postgresql://… for the metadata of the local Prefect server; it needs pg_trgm. Empty: SQLite.",
+    )
     port: int = Field(
         0, ge=0, le=65535, description="Port of the local server that `up` starts; 0: a free one, 4200 if it can."
     )

@@ -337,6 +337,26 @@ def prefect_api(loaded: Loaded) -> PrefectApi:
     return PrefectApi(url, os.environ.get("PREFECT_API_AUTH_STRING", ""))
 
 
+def metadata_url(loaded: Loaded) -> str:
+    """Where the local Prefect server keeps its metadata, as it wants to be told; "" for SQLite.
+
+    Raises PartMissing for a PostgreSQL without pg_trgm: Prefect's migrations would fail half-way.
+    """
+    url = loaded.config.prefect.database_url
+    if not url:
+        return ""
+    from quaestor.doors.postgres.database import shown, with_password
+    from quaestor.doors.postgres.reads import Reads
+
+    with Reads(with_password(url, None), loaded.config.account.alias) as door:
+        if not (door.row("server") or {}).get("pg_trgm"):
+            raise PartMissing(
+                f"The database at {shown(url)} has no extension pg_trgm, which Prefect needs. Install PostgreSQL's "
+                "contrib package there, or leave [prefect] database_url empty: SQLite serves one machine."
+            )
+    return with_password(url, None).replace("postgresql://", "postgresql+asyncpg://", 1)
+
+
 def block_differences(loaded: Loaded, api: PrefectApi) -> list[str]:
     """Where the server's blocks say something else than the configuration; empty when they agree."""
     from quaestor.forms import NAME, differences, forms

@@ -71,6 +71,7 @@ def examine() -> Iterator[Finding]:
         _prices,
         _strategies,
         _vault,
+        _metadata,
         _prefect,
     )
     for check in checks:
@@ -145,13 +146,6 @@ def _database(loaded: wiring.Loaded) -> Iterator[Finding]:
         f"PostgreSQL {facts.get('version')}, revision {revision}",
         "Run `quaestor db upgrade`." if old else "",
     )
-    trigram = bool(facts.get("pg_trgm"))
-    seen = (
-        "pg_trgm is there: Prefect's own metadata may live here"
-        if trigram
-        else "no pg_trgm: Prefect keeps its metadata in SQLite"
-    )
-    yield Finding("prefect metadata", "ok" if trigram else "note", seen)
     for stop in stops:
         yield Finding(
             "trading", "note", f"{stop['name']} stopped: {stop['reason']}", "Read it; then `quaestor reconcile`."
@@ -179,6 +173,15 @@ def _vault(loaded: wiring.Loaded) -> Iterator[Finding]:
         yield Finding("vault", "ok", "local, empty")
         return
     yield Finding("vault", "ok", f"local, {len(wiring.vault(loaded.home).names())} secrets")
+
+
+def _metadata(loaded: wiring.Loaded) -> Iterator[Finding]:
+    """Prefect's own database: SQLite, or a PostgreSQL that has pg_trgm (checked; the embedded one lacks it)."""
+    url = wiring.metadata_url(loaded)
+    seen = (
+        "PostgreSQL with pg_trgm" if url else "SQLite in the data folder; a PostgreSQL with pg_trgm serves many workers"
+    )
+    yield Finding("prefect metadata", "ok", seen)
 
 
 def _prefect(loaded: wiring.Loaded) -> Iterator[Finding]:

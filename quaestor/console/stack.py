@@ -42,7 +42,7 @@ def start(loaded: wiring.Loaded, *, schedules: bool) -> None:
         if not loaded.config.database.url:
             wiring.embedded(loaded).pin()
         programs.append(_program(loaded, "-m", "quaestor.console.cli", "db", "upgrade"))
-        url = prefect.start_server()
+        url = prefect.start_server(metadata_url=wiring.metadata_url(loaded))
         extra = [] if schedules else ["--no-schedules"]
         root = str(wiring.ROOT)
         ours = {**prefect.environment(), "PREFECT_API_URL": url}
