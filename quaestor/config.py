@@ -69,9 +69,11 @@ class MarketSection(Section):
 class StrategyUse(Section):
     """One strategy and the share of equity it may use (its sleeve)."""
 
-    name: str
+    name: str = Field(description="A shipped strategy's name, or that of one in the folder.")
     weight: float = Field(gt=0, le=1, description="Share of the account's equity, 0–1.")
-    parameters: dict[str, int | float | str | bool] = Field(default_factory=dict)
+    parameters: dict[str, int | float | str | bool] = Field(
+        default_factory=dict, description="Its parameters; what is not named keeps its default."
+    )
 
 
 class StrategiesSection(Section):
@@ -81,7 +83,7 @@ class StrategiesSection(Section):
     first_session: dt.date | None = Field(
         None, description="Trade from this session on; empty: from the day after history starts."
     )
-    use: tuple[StrategyUse, ...] = (
+    use: tuple[StrategyUse, ...] = (  # docs/strategies.md describes them
         StrategyUse(name="sma_crossover", weight=0.32, parameters={"fast": 10, "slow": 30}),
         StrategyUse(name="momentum", weight=0.32, parameters={"top": 2}),
         StrategyUse(name="rsi_reversion", weight=0.32, parameters={}),
@@ -138,14 +140,14 @@ class PaperSection(Section):
 class AlertsSection(Section):
     """How a person is told."""
 
-    console: bool = True
+    console: bool = Field(True, description="Whether alerts are logged to the console.")
     file: str = Field("alerts.log", description="Log file, relative to QUAESTOR_HOME; empty: none.")
 
 
 class PrefectSection(Section):
     """Where flows run."""
 
-    work_pool: str = "quaestor"
+    work_pool: str = Field("quaestor", description="The pool that flows run in; prefect.yaml names it too.")
     database_url: str = Field(
         "",
         description="postgresql://… for the metadata of the local Prefect server; it needs pg_trgm. Empty: SQLite.",

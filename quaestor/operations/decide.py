@@ -115,7 +115,7 @@ def provenance(want: Wanted, checks: Sequence[Check], equity: Decimal, run: Run)
         "target": {
             "weight": signal.target,
             "revision": signal.revision,
-            "equity": str(equity),
+            "equity": str(cents(equity)),
             "sleeve": str(cents(want.sleeve)),
             "reference_price": str(want.intent.reference_price),
             "held": str(trimmed(want.held)),

@@ -1,0 +1,54 @@
+"""The house is as its documents say: contracts, configuration keys, and whose the top-level packages are."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from quaestor.config import Config, StrategyUse
+from quaestor.console.cli import COMMANDS, parser
+
+ROOT = Path(__file__).resolve().parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+CONTRACTS = [contract["name"] for contract in PYPROJECT["tool"]["importlinter"]["contracts"]]
+
+
+@pytest.mark.parametrize("name", CONTRACTS)
+def test_the_architecture_page_says_each_contracts_sentence(name: str) -> None:
+    assert f"**{name}.**" in (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("package", ["quaestor", "flows", "tasks", "blocks", "deployments"])
+def test_the_top_level_packages_are_ours(package: str) -> None:
+    origin = importlib.import_module(package).__file__
+    assert origin is not None
+    assert Path(origin).parent == ROOT / package
+
+
+def test_every_setting_is_documented() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    models: list[type[BaseModel]] = [StrategyUse]
+    models += [field.annotation for field in Config.model_fields.values() if field.annotation is not None]
+    for model in models:
+        for name, field in model.model_fields.items():
+            if name != "use":
+                assert field.description, f"{model.__name__}.{name}"
+                assert f"| `{name}` | " in page, f"{model.__name__}.{name}"
+                assert field.description in page, f"{model.__name__}.{name}"
+
+
+def test_every_command_shows_an_example_that_it_understands() -> None:
+    for command in [*COMMANDS, *(inner for command in COMMANDS for inner in command.commands)]:
+        words = re.sub(r"^psql \$\((.*)\)$", r"\1", command.example).partition(" < ")[0].split()
+        assert words[0] == "quaestor"
+        assert parser().parse_args(words[1:]).where
+
+
+def test_constraints_are_names_with_versions_and_nothing_else() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line) for line in lines)
