@@ -43,7 +43,7 @@ def test_every_setting_is_documented() -> None:
 
 
 def test_every_command_shows_an_example_that_it_understands() -> None:
-    for command in [*COMMANDS, *(inner for command in COMMANDS for inner in command.commands)]:
+    for command in [*COMMANDS, *(inner for outer in COMMANDS for inner in outer.commands)]:
         words = re.sub(r"^psql \$\((.*)\)$", r"\1", command.example).partition(" < ")[0].split()
         assert words[0] == "quaestor"
         assert parser().parse_args(words[1:]).where
