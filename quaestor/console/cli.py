@@ -6,10 +6,13 @@ import argparse
 import datetime as dt
 import importlib
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from quaestor import __version__
 from quaestor.errors import QuaestorError, Temporary
@@ -181,6 +184,8 @@ COMMANDS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """The console script; the exit code is 0, 1 for an error, 75 for one that may pass by itself."""
     parsed = parser().parse_args(arguments)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         return _function(parsed.where)(parsed)
     except QuaestorError as error:
@@ -192,6 +197,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    """SIGTERM ends a command as an error would: what it opened and started is closed and ended first."""
+    del frame
+    raise SystemExit(128 + number)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -82,13 +82,13 @@ class PaperBroker:
             )
             if intent.quantity > held - promised:
                 raise BrokerRejected(
-                    f"Not enough shares: {held} {intent.symbol} held, {promised} promised to other sales."
+                    f"Not enough shares: {held} {intent.symbol} held, {trimmed(promised)} promised to other sales."
                 )
             return
         promised = sum((self._reserve(_intent_terms(o)) for o in working if o["side"] == "buy"), Decimal(0))
         need = self._reserve((intent.order_type, intent.quantity, intent.limit_price, intent.reference_price))
         if need > account["cash"] - promised:
-            raise BrokerRejected(f"Not enough buying power: {need} needed, {account['cash'] - promised} left.")
+            raise BrokerRejected(f"Not enough buying power: {need:.2f} needed, {account['cash'] - promised:.2f} left.")
 
     def _reserve(self, terms: tuple[OrderType, Decimal, Decimal | None, Decimal]) -> Decimal:
         order_type, quantity, limit, reference = terms
