@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
 
 from prefect.blocks.core import Block
 from pydantic import Field, field_validator
@@ -42,10 +41,14 @@ class QuaestorDatabase(Block):
     @field_validator("url")
     @classmethod
     def _no_password(cls, url: str) -> str:
-        if url and not url.startswith("postgresql://"):
-            raise ValueError("the url must start with postgresql://")
-        parts = urlsplit(url)
-        if parts.password is not None or "password" in parse_qs(parts.query):
+        from quaestor.doors.postgres.database import without_password
+        from quaestor.errors import BadConfig
+
+        try:
+            _, password = without_password(url)
+        except BadConfig as error:
+            raise ValueError(str(error)) from None
+        if password is not None:
             raise ValueError("the url holds a password; put it in the vault and name it in password_secret")
         return url
 

@@ -317,6 +317,7 @@ def main() -> int:
     asked = parser.parse_args()
     try:
         loaded = wiring.load()
+        wiring.keep_password(loaded)
         done = register(
             asked.root.resolve(),
             wiring.shareable(loaded),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from itertools import chain
 from typing import Any
 
@@ -10,7 +9,7 @@ from prefect import flow
 
 from flows.models import BackfillRequest
 from quaestor.operations.ingest import check_ingested
-from tasks.desk import open_desk
+from tasks.desk import open_desk, together
 from tasks.events import finished
 from tasks.ingest import check_symbols, groups, ingest_symbols, show_ingest, show_plan
 from tasks.naming import named
@@ -28,7 +27,7 @@ async def backfill(request: BackfillRequest) -> dict[str, Any]:
     if request.dry_run:
         return {"planned": await show_plan(desk, request.symbols, request.start, request.end)}
     work = (ingest_symbols(desk, group, request.start, request.end, again=True) for group in groups(request.symbols))
-    rows = list(chain.from_iterable(await asyncio.gather(*work)))
+    rows = list(chain.from_iterable(await together(work)))
     await show_ingest(rows, "backfill")
     check_ingested(rows)
     counts = {name: sum(row[name] for row in rows) for name in ("read", "new", "changed")}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from prefect import flow
 
 from flows.models import SignalsRequest
-from tasks.desk import open_desk
+from tasks.desk import open_desk, together
 from tasks.events import finished
 from tasks.naming import named
 from tasks.signals import show_signals, strategy_signals
@@ -23,7 +22,7 @@ async def generate_signals(request: SignalsRequest = SignalsRequest()) -> dict[s
     """
     desk = await open_desk()
     names = [built.name for built in desk.plan().built]
-    rows = await asyncio.gather(*(strategy_signals(desk, name, request.start, request.end) for name in names))
+    rows = await together(strategy_signals(desk, name, request.start, request.end) for name in names)
     await show_signals(rows)
     finished("signals", desk.account, None, request.end, signals=sum(row["new"] for row in rows))
     return {"strategies": len(rows), "signals": sum(row["signals"] for row in rows)}

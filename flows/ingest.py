@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from itertools import chain
 from typing import Any
 
@@ -10,7 +9,7 @@ from prefect import flow
 
 from flows.models import IngestRequest
 from quaestor.operations.ingest import check_ingested
-from tasks.desk import open_desk
+from tasks.desk import open_desk, together
 from tasks.events import finished
 from tasks.ingest import check_symbols, groups, ingest_symbols, show_ingest
 from tasks.naming import named
@@ -26,7 +25,7 @@ async def ingest(request: IngestRequest = IngestRequest()) -> dict[str, Any]:  #
     desk = await open_desk()
     symbols = request.symbols or desk.feed.symbols
     await check_symbols(desk, symbols)
-    done = await asyncio.gather(*(ingest_symbols(desk, group, request.start, request.end) for group in groups(symbols)))
+    done = await together(ingest_symbols(desk, group, request.start, request.end) for group in groups(symbols))
     rows = list(chain.from_iterable(done))
     await show_ingest(rows, "ingest")
     check_ingested(rows)

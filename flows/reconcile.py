@@ -23,7 +23,7 @@ async def reconcile(request: ReconcileRequest = ReconcileRequest()) -> dict[str,
     entries, alerts, and fails the run.
     """
     desk = await open_desk()
-    outcome = await compare(desk, None)
+    outcome = await compare(desk, request.start)
     await show_reconciliation(outcome)
     if not outcome.ok:
         first = outcome.differences[0]

@@ -57,7 +57,6 @@ class MarketSection(Section):
     )
     folder: str = Field("", description="Folder of SYMBOL.csv or SYMBOL.parquet files, for source = 'files'.")
     symbols: tuple[str, ...] = Field(("AAPL", "FB", "GOOG", "IBM", "MSFT"), min_length=1, description="The universe.")
-    start: dt.date | None = Field(None, description="First session of history to ingest; empty: all there is.")
 
     @model_validator(mode="after")
     def _folder_is_named(self) -> MarketSection:
@@ -144,6 +143,15 @@ class AlertsSection(Section):
     file: str = Field("alerts.log", description="Log file, relative to QUAESTOR_HOME; empty: none.")
 
 
+class VaultSection(Section):
+    """Where the local vault's key lies."""
+
+    key: Literal["file", "keyring"] = Field(
+        "file",
+        description="file: beside the vault, for its owner alone; keyring: the OS keyring, chosen at the first use.",
+    )
+
+
 class PrefectSection(Section):
     """Where flows run."""
 
@@ -167,6 +175,7 @@ class Config(Section):
     risk: RiskSection = RiskSection()
     paper: PaperSection = PaperSection()
     alerts: AlertsSection = AlertsSection()
+    vault: VaultSection = VaultSection()
     prefect: PrefectSection = PrefectSection()
 
     @property

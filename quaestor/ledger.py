@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal
 
 from quaestor.errors import BadInput, BooksDisagree
-from quaestor.orders import Execution, Side, trimmed
+from quaestor.orders import Execution, Side, dollars, trimmed
 from quaestor.splits import Split
 
 SHARE = Decimal("0.000001")  # brokers keep six decimals of a share
@@ -95,7 +95,7 @@ def book_fill(fill: Execution, strategy: str, lots: Sequence[Lot]) -> Booked:
         raise BadInput(
             f"Fill {fill.execution_id}: quantity and price must be positive and the fee not negative: {fill}."
         )
-    value = fill.quantity * fill.price
+    value = dollars(fill.quantity, fill.price)
     if fill.side is Side.BUY:
         lot = Lot(fill.execution_id, strategy, fill.symbol, fill.session, fill.quantity, value)
         postings = [Posting("positions", value, strategy, fill.symbol, fill.quantity)]
@@ -138,8 +138,10 @@ def _relieve(fill: Execution, strategy: str, lots: Sequence[Lot]) -> tuple[tuple
 def book_split(split: Split, account: str, at: dt.datetime, lots: Sequence[Lot]) -> Booked | None:
     """Rescale every strategy's lots of the symbol; cost stays, so equity does not move. None when nothing is held.
 
+    Shares bought from its session on are new ones already: however late it is booked, only older lots are rescaled.
     Where a reverse split leaves not a millionth of a share of all of them, what they cost is lost.
     """
+    lots = [lot for lot in lots if lot.session < split.session]
     if not lots:
         return None
     changed = _rescaled(lots, split)
@@ -216,7 +218,7 @@ def value(
     held = list(lots)
     if unpriced := sorted({lot.symbol for lot in held} - set(closes)):
         raise BooksDisagree(f"{session}: {', '.join(unpriced)} is held, but no close of it is stored; ingest it first.")
-    market = sum((lot.quantity * closes[lot.symbol] for lot in held), ZERO)
+    market = sum((dollars(lot.quantity, closes[lot.symbol]) for lot in held), ZERO)
     cost = sum((lot.cost for lot in held), ZERO)
     booked = balances.get("positions", ZERO)
     if cost != booked:

@@ -17,9 +17,10 @@ import datetime as dt
 import enum
 import uuid
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
+MILLIONTH = Decimal("0.000001")
 # A constant of ours: the root of all order identities. Changing it would give every order a new name.
 NAMESPACE = uuid.UUID("8f0d8a3e-5d5b-5b0e-9a0e-6f1f5b1d7c11")
 
@@ -120,6 +121,11 @@ def moves(old: State, filled: Decimal, new: State, new_filled: Decimal) -> bool:
     return new_filled > filled if new is old else allowed(old, new)
 
 
+def dollars(quantity: Decimal, price: Decimal) -> Decimal:
+    """Their product in millionths of a dollar, as books keep it: rounded once, so that every sum of it is exact."""
+    return (quantity * price).quantize(MILLIONTH, ROUND_HALF_EVEN)
+
+
 def trimmed(quantity: Decimal) -> Decimal:
     """A quantity as people write it: 100, neither 100.000000 nor 1E+2."""
     return quantity.normalize() + Decimal(0)
@@ -202,4 +208,4 @@ class Execution:
     @property
     def cash(self) -> Decimal:
         """What it does to cash, in dollars: negative for a purchase."""
-        return -self.side.sign * self.quantity * self.price - self.fee
+        return -self.side.sign * dollars(self.quantity, self.price) - self.fee

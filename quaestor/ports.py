@@ -184,6 +184,10 @@ class BarStore(Quotes, Protocol):
         """Every known split of these symbols, oldest first."""
         ...
 
+    async def span(self, symbol: str) -> tuple[dt.date, dt.date] | None:
+        """First and last stored session of one symbol; None without any."""
+        ...
+
     async def spans(self) -> dict[str, tuple[dt.date, dt.date, int]]:
         """First session, last session, count of bars, by symbol."""
         ...

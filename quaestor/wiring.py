@@ -209,15 +209,28 @@ DATABASE_PASSWORD = "database-password"  # noqa: S105  # the secret's name in th
 
 
 def shareable(loaded: Loaded) -> Config:
-    """The configuration as blocks may hold it: a password in the database's URL goes into the vault, its name stays."""
+    """The configuration as blocks may hold it: the name of the database's password in the place of the password."""
     from quaestor.doors.postgres.database import without_password
 
     url, password = without_password(loaded.config.database.url)
     if password is None:
         return loaded.config
-    vault(loaded.home).set(DATABASE_PASSWORD, password)
     database = loaded.config.database.model_copy(update={"url": url, "password_secret": DATABASE_PASSWORD})
     return loaded.config.model_copy(update={"database": database})
+
+
+def keep_password(loaded: Loaded) -> None:
+    """Put a password that stands in the database's URL into the vault, where `shareable` says it is."""
+    from quaestor.doors.postgres.database import without_password
+
+    _, password = without_password(loaded.config.database.url)
+    if password is not None:
+        configured_vault(loaded).set(DATABASE_PASSWORD, password)
+
+
+def configured_vault(loaded: Loaded) -> Vault:
+    """The configured vault."""
+    return vault(loaded.home, use_keyring=loaded.config.vault.key == "keyring")
 
 
 def embedded(loaded: Loaded) -> EmbeddedServer:
@@ -236,7 +249,7 @@ def uri(loaded: Loaded, *, create: bool = False) -> Iterator[str]:
         from quaestor.doors.postgres.database import with_password
 
         secret = loaded.config.database.password_secret
-        yield with_password(url, vault(loaded.home).get(secret).value if secret else None)
+        yield with_password(url, configured_vault(loaded).get(secret).value if secret else None)
         return
     server = embedded(loaded)
     if not create and not server.status().initialized:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
 from blocks import Alerts, LocalVault, PaperBroker, QuaestorDatabase, RecordedFeed, TradingPlan
 from quaestor import wiring
 from quaestor.doors.postgres.database import Database
-from quaestor.errors import Temporary
+from quaestor.errors import PartMissing, Temporary
 from quaestor.forms import NAME
 from quaestor.operations.trade import Floor
 from quaestor.ports import Run
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,20 @@ class Desk:
 async def open_desk() -> Desk:
     """Load every form by name; a missing one says that `python -m deployments.register` must run."""
     forms = (QuaestorDatabase, PaperBroker, RecordedFeed, LocalVault, Alerts, TradingPlan)
-    loaded = await asyncio.gather(*(form.aload(NAME) for form in forms))
+    try:
+        loaded = await together(form.aload(NAME) for form in forms)
+    except ValueError as error:  # what Prefect says of a block that is not there
+        raise PartMissing(f"{error} Run `python -m deployments.register` (or `make up`).") from error
     return Desk(*loaded)
+
+
+async def together(work: Iterable[Awaitable[T]]) -> list[T]:
+    """Side by side; each comes to its end before the first error of any is raised."""
+    done = await asyncio.gather(*work, return_exceptions=True)
+    for one in done:
+        if isinstance(one, BaseException):
+            raise one
+    return [one for one in done if not isinstance(one, BaseException)]
 
 
 def flow_run_id() -> str | None:
@@ -72,13 +88,7 @@ def holder() -> str:
     return f"{platform.node()}:{os.getpid()}:{flow_run_id() or 'no run'}"
 
 
-def passing(task: object, task_run: object, state: object) -> bool:
+async def passing(task: object, task_run: object, state: State[Any]) -> bool:
     """Retry condition: only faults that pass by themselves are tried again."""
     del task, task_run
-    try:
-        state.result()  # type: ignore[attr-defined]
-    except Temporary:
-        return True
-    except Exception:  # noqa: BLE001  # whatever else it was, trying again would not cure it
-        return False
-    return False
+    return isinstance(await state.aresult(raise_on_failure=False), Temporary)

@@ -63,7 +63,7 @@ async def ingest_symbols(
         return await asyncio.gather(*(one(symbol) for symbol in symbols))
 
 
-@task(name="show ingest", cache_policy=NO_CACHE, tags=["artifact"])
+@task(name="show ingest", retries=3, retry_delay_seconds=[1, 5, 15], cache_policy=NO_CACHE, tags=["artifact"])
 async def show_ingest(rows: Sequence[dict[str, Any]], key: str) -> None:
     """The table a person looks at: what came in, symbol by symbol."""
     columns = ("symbol", "read", "new", "changed", "first", "last", "splits", "error")
@@ -78,7 +78,7 @@ def groups(symbols: Sequence[str], count: int = 4) -> list[list[str]]:
     return [names[n::count] for n in range(min(count, len(names)))]
 
 
-@task(name="show backfill plan", cache_policy=NO_CACHE, tags=["artifact"])
+@task(name="show backfill plan", retries=3, retry_delay_seconds=[1, 5, 15], cache_policy=NO_CACHE, tags=["artifact"])
 async def show_plan(desk: Desk, symbols: Sequence[str], start: dt.date, end: dt.date) -> int:
     """What a backfill would fetch: sessions per symbol, and how many of them are stored; the count of cells."""
     expected = sessions(start, end)

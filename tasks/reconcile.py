@@ -29,7 +29,7 @@ async def compare(desk: Desk, since: dt.date | None) -> Reconciliation:
         return await reconcile(floor, holder(), since or dt.date.min, flow_run_id())
 
 
-@task(name="show reconciliation", cache_policy=NO_CACHE, tags=["artifact"])
+@task(name="show reconciliation", retries=3, retry_delay_seconds=[1, 5, 15], cache_policy=NO_CACHE, tags=["artifact"])
 async def show_reconciliation(outcome: Reconciliation) -> None:
     """The page a person looks at: agreed, or each difference with its cure."""
     await acreate_markdown_artifact(page(outcome), key="reconciliation", description="Books against broker")

@@ -37,7 +37,7 @@ def _page(reported: Reported) -> str:
     return illustrate(reported.markdown, {Path(figure).name: Path(figure).read_bytes() for figure in reported.figures})
 
 
-@task(name="show report", cache_policy=NO_CACHE, tags=["artifact"])
+@task(name="show report", retries=3, retry_delay_seconds=[1, 5, 15], cache_policy=NO_CACHE, tags=["artifact"])
 async def show_report(reported: Reported) -> None:
     """The devlog and the key figures, where a person finds them."""
     page = await asyncio.to_thread(_page, reported)

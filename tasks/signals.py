@@ -37,7 +37,7 @@ async def strategy_signals(desk: Desk, name: str, start: dt.date | None, end: dt
     return asdict(done)
 
 
-@task(name="show signals", cache_policy=NO_CACHE, tags=["artifact"])
+@task(name="show signals", retries=3, retry_delay_seconds=[1, 5, 15], cache_policy=NO_CACHE, tags=["artifact"])
 async def show_signals(rows: Sequence[dict[str, Any]]) -> None:
     """The table a person looks at: what each strategy said, and what it wants to hold now."""
     table = [{**row, "holds": ", ".join(row["holds"]) or "nothing"} for row in rows]

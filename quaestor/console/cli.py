@@ -40,9 +40,15 @@ START = _option("--start", type=_day, metavar="DATE", help="first session (defau
 END = _option("--end", type=_day, metavar="DATE", help="last session (default: the newest)")
 
 
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of rows; write 0 or more")
+    return int(text)
+
+
 def _limit(default: int) -> Option:
     return _option(
-        "--limit", type=int, default=default, metavar="N", help=f"at most N rows, 0 for all (default {default})"
+        "--limit", type=_count, default=default, metavar="N", help=f"at most N rows, 0 for all (default {default})"
     )
 
 

@@ -47,8 +47,8 @@ def doctor(arguments: argparse.Namespace) -> int:
         columns = [
             Column("verdict", "", style=lambda verdict: COLOURS[verdict]),
             Column("part", "part"),
-            Column("seen", "seen"),
-            Column("cure", "cure", output.text),
+            Column("seen", "seen", fold=True),
+            Column("cure", "cure", output.text, fold=True),
         ]
         output.table([asdict(finding) for finding in found], columns)
     return int(any(finding.verdict == "fail" for finding in found))
@@ -172,7 +172,7 @@ def _vault(loaded: wiring.Loaded) -> Iterator[Finding]:
     if not (loaded.home / "vault").exists():
         yield Finding("vault", "ok", "local, empty")
         return
-    yield Finding("vault", "ok", f"local, {len(wiring.vault(loaded.home).names())} secrets")
+    yield Finding("vault", "ok", f"local, {len(wiring.configured_vault(loaded).names())} secrets")
 
 
 def _metadata(loaded: wiring.Loaded) -> Iterator[Finding]:

@@ -32,6 +32,7 @@ class Column:
     show: Callable[[Any], str] = str
     right: bool = False
     style: Callable[[Any], str] | None = None
+    fold: bool = False  # a long text goes on in the next line
 
 
 def money(value: Decimal | None) -> str:
@@ -96,7 +97,9 @@ def table(rows: Sequence[Row], columns: Iterable[Column], title: str = "", empty
     shown = list(columns)
     drawn = Table(title=title or None, title_justify="left", header_style="bold")
     for column in shown:
-        drawn.add_column(column.title, justify="right" if column.right else "left", no_wrap=True)
+        drawn.add_column(
+            column.title, justify="right" if column.right else "left", no_wrap=not column.fold, overflow="fold"
+        )
     for row in rows:
         cells = []
         for column in shown:

@@ -14,6 +14,8 @@ from quaestor.console import output
 from quaestor.errors import BadInput, PartMissing
 from quaestor.operations import drain as operation
 
+PATIENCE = 180  # seconds for a program of ours
+
 
 def up(arguments: argparse.Namespace) -> int:
     """Start everything and leave it running; what runs already is left alone."""
@@ -35,8 +37,8 @@ def up(arguments: argparse.Namespace) -> int:
 
 
 def start(loaded: wiring.Loaded, *, schedules: bool) -> None:
-    """Database, server, worker and registration, the slow parts side by side; all of it or nothing."""
-    prefect = wiring.local_prefect(loaded)
+    """Database, server, worker and registration, the slow parts side by side; what it started ends if it fails."""
+    prefect, before = wiring.local_prefect(loaded), _running(loaded)
     programs: list[subprocess.Popen[str]] = []
     try:
         if not loaded.config.database.url:
@@ -55,8 +57,17 @@ def start(loaded: wiring.Loaded, *, schedules: bool) -> None:
         for program in programs:
             program.kill()
             program.wait()
-        stop(loaded)
+        stop(loaded, spare=before)
         raise
+
+
+def _running(loaded: wiring.Loaded) -> frozenset[str]:
+    """Which parts run already: server, worker, database."""
+    found = wiring.local_prefect(loaded).status()
+    parts = {part for part in ("server", "worker") if found[part] is not None}
+    if not loaded.config.database.url and wiring.embedded(loaded).status().pinned:
+        parts.add("database")
+    return frozenset(parts)
 
 
 def _program(loaded: wiring.Loaded, *arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -79,7 +90,12 @@ def _environment(loaded: wiring.Loaded) -> dict[str, str]:
 
 
 def _finish(program: subprocess.Popen[str], problem: str) -> None:
-    said, _ = program.communicate(timeout=180)
+    try:
+        said, _ = program.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        raise PartMissing(
+            f"{problem} took longer than {PATIENCE} s and was ended; is the machine overloaded?"
+        ) from error
     if program.returncode:
         raise PartMissing(f"{problem} failed: {' '.join(said.split())[-600:]}")
 
@@ -93,10 +109,14 @@ def down(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def stop(loaded: wiring.Loaded) -> None:
-    """Worker first, then the server, then the database."""
-    wiring.local_prefect(loaded).stop()
-    if not loaded.config.database.url:
+def stop(loaded: wiring.Loaded, spare: frozenset[str] = frozenset()) -> None:
+    """Worker first, then the server, then the database; parts named in `spare` go on."""
+    prefect = wiring.local_prefect(loaded)
+    if "worker" not in spare:
+        prefect.stop_worker()
+    if "server" not in spare:
+        prefect.stop()
+    if not loaded.config.database.url and "database" not in spare:
         server = wiring.embedded(loaded)
         server.unpin()
         server.stop()

@@ -13,7 +13,7 @@ from quaestor.errors import BadInput
 
 def names(arguments: argparse.Namespace) -> int:
     """Names of the secrets."""
-    found = wiring.vault(wiring.load().home).names()
+    found = wiring.configured_vault(wiring.load()).names()
     if arguments.json:
         output.print_json(found)
     else:
@@ -23,9 +23,9 @@ def names(arguments: argparse.Namespace) -> int:
 
 def put(arguments: argparse.Namespace) -> int:
     """Store a secret: typed unseen, or read from a pipe."""
-    value = getpass.getpass(f"{arguments.name}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+    value = getpass.getpass(f"{arguments.name}: ") if sys.stdin.isatty() else sys.stdin.read().removesuffix("\n")
     if not value:
         raise BadInput("An empty value is not stored; type it, or pipe it in.")
-    secret = wiring.vault(wiring.load().home).set(arguments.name, value)
+    secret = wiring.configured_vault(wiring.load()).set(arguments.name, value)
     sys.stdout.write(f"Stored {secret.name}, version {secret.version}.\n")
     return 0

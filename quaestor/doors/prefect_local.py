@@ -226,6 +226,7 @@ class LocalPrefect:
             "PREFECT_UI_API_URL": url,  # else the UI asks whichever server this shell was used with before
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_CLI_PROMPT": "false",
+            "PREFECT_LOGGING_EXTRA_LOGGERS": "quaestor",  # alerts and warnings stand on the run's page
             "DO_NOT_TRACK": "1",
         }
 

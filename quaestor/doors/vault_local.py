@@ -25,13 +25,17 @@ SERVICE = "quaestor"
 
 
 class LocalVault:
-    """Implements `ports.Vault` in `home`/vault. `use_keyring` asks the OS keyring for the key first."""
+    """Implements `ports.Vault` in `home`/vault.
+
+    `use_keyring` puts the key of a new vault into the OS keyring; a mark in the folder tells everyone who opens it later.
+    """
 
     def __init__(self, home: Path, *, use_keyring: bool = False) -> None:
         self._folder = home / "vault"
         self._file = self._folder / "secrets"
         self._key_file = self._folder / "key"
-        self._use_keyring = use_keyring
+        self._mark = self._folder / "keyring"
+        self._use_keyring = use_keyring and not self._key_file.exists()
 
     def get(self, name: str) -> Secret:
         """The newest version of a secret; raises NotFound with the names there are."""
@@ -80,7 +84,7 @@ class LocalVault:
             raise PartMissing(f"The key of the vault {self._folder} is no key; restore it from a backup.") from error
 
     def _key_from_keyring(self) -> str | None:
-        if not self._use_keyring:
+        if not self._use_keyring and not self._mark.exists():
             return None
         import keyring
         from cryptography.fernet import Fernet
@@ -90,6 +94,8 @@ class LocalVault:
             if key is None and not self._file.exists():
                 key = Fernet.generate_key().decode()
                 keyring.set_password(SERVICE, str(self._folder), key)
+                self._make_folder()
+                self._mark.touch(mode=0o600)
         except keyring.errors.KeyringError as error:
             raise PartMissing(f"The OS keyring does not answer ({error}). Unlock it, then try again.") from error
         return key

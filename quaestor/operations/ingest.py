@@ -52,11 +52,11 @@ async def ingest_symbol(
 
 
 async def _resume(store: BarStore, symbol: str, since: dt.date, until: dt.date) -> dt.date:
-    """Where to go on: after what is stored, unless the window begins before it or ends within it."""
-    stored = (await store.spans()).get(symbol)
+    """Where to go on: shortly before the newest stored bar, so that no hole is left and late corrections are seen."""
+    stored = await store.span(symbol)
     if stored is None or since < stored[0]:
         return since
-    return max(since, min(stored[1], until) - OVERLAP)
+    return min(max(since, min(stored[1], until) - OVERLAP), stored[1] - OVERLAP)
 
 
 def check_ingested(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -5,7 +5,8 @@ books lack are booked first (that is collection, not a difference). Any differen
 person, with what would fix it; a clean comparison clears a latch that a difference had set.
 
 It holds the account's lease: compared while another process trades, books and broker would seem to differ, and a false
-stop would change the orders of the day.
+stop would change the orders of the day. For the same reason it first recovers, as trading does: what a writer that died
+has left behind is work to do, not a difference.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from quaestor.errors import BooksDisagree
-from quaestor.ledger import shares
-from quaestor.operations.trade import ENTRIES, LEASE_WAIT, Floor
+from quaestor.ledger import Lot, shares
+from quaestor.operations.trade import ENTRIES, LEASE_WAIT, Floor, recover
 from quaestor.orders import Execution, OrderUpdate, State, trimmed
 from quaestor.ports import Alerts, BookStore, Broker, ControlStore, Reconciliation, StoredOrder
 
@@ -31,7 +32,9 @@ async def reconcile(floor: Floor, holder: str, since: dt.date, flow_run_id: str 
     Raises LeaseHeld while another process is the account's single writer.
     """
     account = floor.books.account
-    async with floor.leases.hold(account, holder, LEASE_WAIT):
+    async with floor.leases.hold(account, holder, LEASE_WAIT) as lease:
+        with contextlib.suppress(BooksDisagree):  # what cannot be booked is a difference below
+            await recover(floor, lease)
         outcome = await _compare(floor.books, floor.broker, since)
         await floor.control.save_reconciliation(account, outcome, flow_run_id)
         await _act(outcome, account, floor.control, floor.alerts)
@@ -46,6 +49,7 @@ async def _compare(books: BookStore, broker: Broker, since: dt.date) -> Reconcil
     balances, lots, orders = await books.balances(), await books.lots(), await books.orders_since(since)
     booked = await books.booked_fills(since)
     differences = [
+        *_ledger(lots, balances),
         *_cash(balances.get("cash", ZERO), account.cash),
         *_positions(shares(lots), account.positions),
         *_journal(shares(lots), await books.shares_by_journal()),
@@ -72,10 +76,23 @@ def _difference(subject: str, key: str, ours: object, theirs: object, cure: str)
     return {"subject": subject, "key": key, "ours": str(ours), "theirs": str(theirs), "cure": cure}
 
 
+def _ledger(lots: Iterable[Lot], balances: Mapping[str, Decimal]) -> list[Difference]:
+    """The ledger against itself: the cost of the lots is the balance of `positions`, and all balances sum to zero."""
+    cure = "The ledger contradicts itself: report this as a defect, and do not trade."
+    cost, booked, total = (
+        sum((lot.cost for lot in lots), ZERO),
+        balances.get("positions", ZERO),
+        sum(balances.values(), ZERO),
+    )
+    found = [] if cost == booked else [_difference("ledger", "cost of lots", cost, booked, cure)]
+    return found if total == 0 else [*found, _difference("ledger", "sum of all accounts", total, ZERO, cure)]
+
+
 def _cash(ours: Decimal, theirs: Decimal) -> list[Difference]:
     if ours == theirs:
         return []
-    cure = f"Find the missing fill, fee or transfer of {theirs - ours} dollars in the broker's statement and book it."
+    missing = trimmed(theirs - ours)
+    cure = f"Find the missing fill, fee or transfer of {missing} dollars in the broker's statement and book it."
     return [_difference("cash", "USD", ours, theirs, cure)]
 
 

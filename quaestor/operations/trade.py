@@ -130,7 +130,7 @@ async def trade(
         marks = await _marks(floor.books)
         days = [day for day in days if marks.last is None or day > marks.last.session]
         await _open_account(floor, mandate, days)
-        resolved = await resolve(floor.books, floor.broker, lease, _band(floor))
+        resolved = await resolve(floor.books, floor.broker, lease, band(floor))
         totals = [0, 0, 0]
         equity: Equity | None = None
         wanted = await _signals(floor, mandate, days)
@@ -184,17 +184,15 @@ async def _session(
 async def _open(floor: Floor, day: dt.date, last: Equity | None) -> None:
     """Go to the session; splits since the newest settled one rescale broker and books, wherever they fall."""
     await floor.market.open_session(day)
-    for session in sessions(last.session + dt.timedelta(days=1), day) if last else [day]:
-        for split in await floor.quotes.splits(session):
-            await floor.books.book_split(split, session_open(session))
+    await _book_splits(floor, day, last)
 
 
 async def _send(floor: Floor, lease: Lease) -> bool:
     """Send what is planned and resolve what is unclear, until nothing is; whether there was any open order."""
     for _ in range(TRIES):
-        if not await drain(floor.books, floor.broker, lease, _band(floor)):
+        if not await drain(floor.books, floor.broker, lease, band(floor)):
             return False
-        if not await resolve(floor.books, floor.broker, lease, _band(floor)):
+        if not await resolve(floor.books, floor.broker, lease, band(floor)):
             break
     return True
 
@@ -239,7 +237,28 @@ def _unsold(order: StoredOrder) -> tuple[str, str, Decimal]:
     return order.intent.strategy, order.intent.symbol, order.intent.quantity - order.filled
 
 
-def _band(floor: Floor) -> Callable[[StoredOrder], Awaitable[bool]]:
+async def recover(floor: Floor, lease: Lease) -> int:
+    """Bring the books to where the broker is after a writer died: splits, unresolved orders, fills; how many of them.
+
+    Sends nothing but what was decided and is still in its band.
+    """
+    session, _ = await floor.market.clock()
+    if session is None:
+        return 0
+    await _book_splits(floor, session, await floor.books.last_equity())
+    resolved = await resolve(floor.books, floor.broker, lease, band(floor))
+    await collect(floor.books, floor.broker, lease, session)
+    return resolved
+
+
+async def _book_splits(floor: Floor, day: dt.date, last: Equity | None) -> None:
+    """Splits since the newest settled session, wherever they fall; each is booked once."""
+    for session in sessions(last.session + dt.timedelta(days=1), day) if last else [day]:
+        for split in await floor.quotes.splits(session):
+            await floor.books.book_split(split, session_open(session))
+
+
+def band(floor: Floor) -> Callable[[StoredOrder], Awaitable[bool]]:
     """An order of a session may be sent only while the market stands before that session's open."""
 
     async def in_band(order: StoredOrder) -> bool:

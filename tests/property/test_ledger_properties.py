@@ -24,6 +24,7 @@ from quaestor.splits import RATIOS, Split
 D = Decimal
 CAPITAL = D(1_000_000)
 DAY = dt.date(2012, 1, 3)
+NEXT = dt.date(2012, 1, 4)  # a split rescales what was bought before its session
 AT = dt.datetime(2012, 1, 3, 14, 30, tzinfo=dt.UTC)
 STRATEGIES, SYMBOLS = ("momentum", "rsi_reversion", "sma_crossover"), ("AAPL", "IBM")
 EVEN = [Fraction(2), Fraction(3), Fraction(3, 2), Fraction(1, 2)]  # three of these leave six decimals exact
@@ -63,7 +64,7 @@ class Books:
 
     def apply(self, action: Trade | Rescale) -> None:
         if isinstance(action, Rescale):
-            split = Split(action.symbol, DAY, action.ratio)
+            split = Split(action.symbol, NEXT, action.ratio)
             if booked := book_split(split, "main", AT, self.held(action.symbol)):
                 self._keep(booked, split)
         elif (quantity := self._size(action)) > 0:
@@ -79,7 +80,7 @@ class Books:
         held = sum((lot.quantity for lot in self.held(trade.symbol, trade.strategy)), D(0))
         if trade.part is None:
             return D(min(trade.quantity, int(held)))
-        return split_quantity(held, Split(trade.symbol, DAY, trade.part))
+        return split_quantity(held, Split(trade.symbol, NEXT, trade.part))
 
     def _keep(self, booked: Booked, fact: Execution | Split) -> None:
         self.journal.append(booked)
@@ -239,7 +240,7 @@ def test_after_a_split_the_books_hold_what_a_broker_holds_who_rounds_once(
     books = kept(history)
     before = shares(books.lots.values()).get(symbol, D(0))
     books.apply(Rescale(symbol, ratio))
-    assert shares(books.lots.values()).get(symbol, D(0)) == split_quantity(before, Split(symbol, DAY, ratio))
+    assert shares(books.lots.values()).get(symbol, D(0)) == split_quantity(before, Split(symbol, NEXT, ratio))
 
 
 @settings(deadline=None)

@@ -190,3 +190,14 @@ def test_an_account_that_does_not_add_up_is_found_out() -> None:
     right.prove()
     with pytest.raises(BooksDisagree, match=r"cash \+ positions = 105\.01, but capital \+ P&L − fees = 105"):
         replace(right, cash=D("90.01")).prove()
+
+
+def test_a_split_booked_late_leaves_shares_alone_that_were_bought_from_its_session_on() -> None:
+    split = Split("AAPL", dt.date(2005, 2, 28), Fraction(2))
+    at = dt.datetime(2005, 2, 28, 14, 30, tzinfo=dt.UTC)
+    before = Lot("a", "sma", "AAPL", dt.date(2005, 2, 25), Decimal(10), Decimal(890))
+    after = Lot("b", "sma", "AAPL", dt.date(2005, 2, 28), Decimal(10), Decimal(446))
+    booked = book_split(split, "paper", at, [before, after])
+    assert booked is not None
+    assert [(lot.lot_id, lot.quantity) for lot in booked.lots] == [("a", Decimal(20))]
+    assert book_split(split, "paper", at, [after]) is None

@@ -115,6 +115,11 @@ class BarStore:
         for row in rows:
             self._window.setdefault(row["session"], {})[row["symbol"]] = _bar(row)
 
+    async def span(self, symbol: str) -> tuple[dt.date, dt.date] | None:
+        """First and last stored session of one symbol; None without any."""
+        rows = await self._database.fetch(SQL["span"], {"symbol": symbol, "timeframe": DAILY})
+        return (rows[0]["first"], rows[0]["last"]) if rows and rows[0]["first"] else None
+
     async def spans(self) -> dict[str, tuple[dt.date, dt.date, int]]:
         """First session, last session, count of bars, by symbol."""
         rows = await self._database.fetch(SQL["spans"], {"timeframe": DAILY})

@@ -123,7 +123,7 @@ class BookStore:
     async def book_split(self, split: Split, at: dt.datetime) -> bool:
         """Rescale the lots of a symbol, once; False when nothing was held or it was booked before."""
         async with self._database.transaction() as connection:
-            lots = await self._lots(connection, "lots_of_symbol", symbol=split.symbol)
+            lots = await self._lots(connection, "lots_of_symbol", symbol=split.symbol, session=split.session)
             booked = book_split(split, self.account, at, lots)
             return booked is not None and await self._write(connection, booked)
 
@@ -191,7 +191,7 @@ class BookStore:
 
     # ── ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _lots(self, connection: Connection, name: str, **parameters: str) -> list[Lot]:
+    async def _lots(self, connection: Connection, name: str, **parameters: Any) -> list[Lot]:
         rows = await (await self._execute(connection, name, **parameters)).fetchall()
         return [_lot(row) for row in rows]
 

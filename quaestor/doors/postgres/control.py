@@ -44,7 +44,10 @@ class LeaseStore:
         finally:
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
-            await self._database_write("release_lease", lease)
+            try:
+                await self._database_write("release_lease", lease)
+            except DatabaseDown as error:  # it runs out by itself; the block's own error must be heard
+                log.warning("The lease of account %s was not given back: %s", lease.account, error)
 
     async def _take(self, account: str, holder: str, wait_seconds: float) -> Lease:
         clock = asyncio.get_running_loop().time

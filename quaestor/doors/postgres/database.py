@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit, urlunsplit
 
 from quaestor.errors import BadConfig, DatabaseDown, PartMissing
 
@@ -127,29 +127,52 @@ def no_answer(uri: str, error: BaseException) -> DatabaseDown:
 
 
 def shown(uri: str) -> str:
-    """A URI without its password, for messages."""
-    parts = urlsplit(uri)
-    where = parts.hostname or dict(p.split("=", 1) for p in parts.query.split("&") if "=" in p).get(
-        "host", "local socket"
-    )
+    """A URI without its password, for messages; of one that is not understood, nothing is told."""
+    try:
+        parts = _parts(uri)
+    except BadConfig:
+        return "an address that is not understood"
+    where = parts.hostname or dict(parse_qsl(parts.query)).get("host", "a local socket")
     port = f":{parts.port}" if parts.port else ""
     return f"{where}{port}{parts.path}"
 
 
 def with_password(url: str, password: str | None) -> str:
-    """The URL with the password put in; refused, without being told on, when it is not a PostgreSQL URL."""
-    parts = urlsplit(url)
-    if parts.scheme not in {"postgresql", "postgres"} or not _has_port(parts):
-        shown = f" {parts.scheme}://…" if parts.scheme else ""
-        raise BadConfig(
-            f"The database URL{shown} is not understood; write postgresql://USER:PASSWORD@HOST:PORT/NAME, "
-            "with %XX for a special character of the password."
-        )
+    """The URL with the password put in; raises BadConfig, without telling it on, for a URL that is not understood."""
+    parts = _parts(url)
     netloc = parts.netloc
     if password is not None:
         user = parts.username or ""
         netloc = f"{user}:{quote(password, safe='')}@{parts.netloc.rpartition('@')[2]}"
     return urlunsplit(("postgresql", netloc, parts.path, parts.query, ""))
+
+
+def without_password(url: str) -> tuple[str, str | None]:
+    """The URL without its password, and the password where there was one. Raises BadConfig as `with_password` does."""
+    if not url:
+        return url, None
+    parts = _parts(url)
+    if parts.password is None:
+        return url, None
+    where = parts.netloc.rpartition("@")[2]
+    netloc = f"{parts.username}@{where}" if parts.username else where
+    return urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")), unquote(parts.password)
+
+
+def _parts(url: str) -> SplitResult:
+    """The URL taken apart. An unescaped /, # or ? in a password moves its rest elsewhere: refused, and not shown."""
+    parts = urlsplit(url)
+    elsewhere = f"{parts.path}{parts.query}{parts.fragment}"
+    secret = {"password", "sslpassword"} & dict(parse_qsl(parts.query)).keys()
+    plain = (
+        parts.scheme in {"postgresql", "postgres"} and _has_port(parts) and "@" not in elsewhere and not parts.fragment
+    )
+    if plain and not secret:
+        return parts
+    raise BadConfig(
+        "The database URL is not understood; write postgresql://USER:PASSWORD@HOST:PORT/NAME, "
+        "with %XX for a special character of the password."
+    )
 
 
 def _has_port(parts: SplitResult) -> bool:
@@ -158,13 +181,3 @@ def _has_port(parts: SplitResult) -> bool:
         return parts.port is None or parts.port > 0
     except ValueError:
         return False
-
-
-def without_password(url: str) -> tuple[str, str | None]:
-    """The URL without its password, and the password where there was one."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url, None
-    where = parts.netloc.rpartition("@")[2]
-    netloc = f"{parts.username}@{where}" if parts.username else where
-    return urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")), unquote(parts.password)

@@ -21,7 +21,18 @@ from quaestor.doors.postgres.sql import queries
 from quaestor.errors import BadInput, BrokerRejected
 from quaestor.exchange import Costs, collar, fill_price
 from quaestor.ledger import split_quantity
-from quaestor.orders import NAMESPACE, Execution, Intent, OrderType, OrderUpdate, Side, State, TimeInForce, trimmed
+from quaestor.orders import (
+    NAMESPACE,
+    Execution,
+    Intent,
+    OrderType,
+    OrderUpdate,
+    Side,
+    State,
+    TimeInForce,
+    dollars,
+    trimmed,
+)
 from quaestor.ports import Account, Quotes
 from quaestor.splits import Split
 
@@ -195,7 +206,7 @@ class PaperBroker:
         final = {"state": State.FILLED, "filled": quantity, "average_price": price, "reason": ""}
         async with connection.pipeline():
             await self._execute(connection, "insert_execution", quantity=quantity, price=price, fee=fee, **execution)
-            await self._execute(connection, "add_cash", amount=-side.sign * quantity * price - fee)
+            await self._execute(connection, "add_cash", amount=-side.sign * dollars(quantity, price) - fee)
             await self._execute(connection, "change_position", symbol=order["symbol"], change=side.sign * quantity)
             await self._execute(connection, "finish_order", id=order["id"], at=at, **final)
 

@@ -72,6 +72,11 @@ select distinct on (session, symbol) * from bar
 where session between %(start)s and %(end)s and timeframe = %(timeframe)s
 order by session, symbol, version desc
 
+-- name: span
+-- What is stored of one symbol; the primary key serves it from both ends.
+select (select session from bar where symbol = %(symbol)s and timeframe = %(timeframe)s order by ts limit 1) as first,
+       (select session from bar where symbol = %(symbol)s and timeframe = %(timeframe)s order by ts desc limit 1) as last
+
 -- name: spans
 -- What is stored of each symbol.
 select symbol, min(session) as first, max(session) as last, count(distinct ts) as bars

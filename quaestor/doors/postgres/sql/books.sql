@@ -100,9 +100,10 @@ where account = %(account)s and strategy = %(strategy)s and symbol = %(symbol)s 
 order by session, opened for update
 
 -- name: lots_of_symbol
--- Open lots of a symbol, every strategy's, locked: a split rescales them.
+-- Open lots of a symbol from before a session, every strategy's, locked: the session's split rescales them, not later ones.
 select lot_id, strategy, symbol, session, quantity, cost from lot
-where account = %(account)s and symbol = %(symbol)s and quantity > 0 order by session, opened for update
+where account = %(account)s and symbol = %(symbol)s and session < %(session)s and quantity > 0
+order by session, opened for update
 
 -- name: open_lots
 -- All open lots.
