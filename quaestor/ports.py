@@ -242,16 +242,16 @@ class StoredSignal:
 class SignalStore(Protocol):
     """Signals in the database."""
 
-    async def save(self, built: Built, signals: pl.DataFrame, run: Run) -> int:
-        """Store; how many were new or different."""
+    async def save(self, built: Built, signals: pl.DataFrame, window: tuple[dt.date, dt.date], run: Run) -> int:
+        """Store what a strategy said of the sessions in `window`; how many signals were new or different."""
         ...
 
     async def of_sessions(self, digests: Sequence[str], start: dt.date, end: dt.date) -> list[StoredSignal]:
         """The newest revision of each signal with start ≤ session ≤ end, by session."""
         ...
 
-    async def span(self, digests: Sequence[str]) -> tuple[dt.date, dt.date] | None:
-        """First and last session with signals; None without any."""
+    async def computed(self, digests: Sequence[str]) -> dict[str, tuple[dt.date, dt.date]]:
+        """First and last session that each of these strategies was asked about, by digest."""
         ...
 
 
@@ -324,6 +324,10 @@ class BookStore(Protocol):
 
     async def transition(self, ref_id: uuid.UUID, step: Transition, lease: Lease) -> bool:
         """Move an order and log it; False when it is already there or past it. Raises LeaseHeld."""
+        ...
+
+    async def counts(self, start: dt.date, end: dt.date) -> tuple[int, int, int]:
+        """Orders decided, refusals and fills of the sessions in [start, end]."""
         ...
 
     async def book_executions(self, executions: Sequence[Execution]) -> list[Execution]:

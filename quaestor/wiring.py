@@ -341,12 +341,13 @@ def local_prefect(loaded: Loaded) -> LocalPrefect:
 
 
 def prefect_api(loaded: Loaded) -> PrefectApi:
-    """The Prefect server: PREFECT_API_URL where it is set, else the one that `up` started."""
-    from quaestor.doors.prefect_api import LOCAL, PrefectApi
+    """The Prefect server: PREFECT_API_URL where it is set, else the one that `up` started for this data folder.
 
-    told = os.environ.get("PREFECT_API_URL")
-    local = local_prefect(loaded)
-    url = told or (local.url if local.port else LOCAL)
+    Raises PartMissing without either: another folder's server would run its own account.
+    """
+    from quaestor.doors.prefect_api import PrefectApi
+
+    url = os.environ.get("PREFECT_API_URL") or local_prefect(loaded).url
     return PrefectApi(url, os.environ.get("PREFECT_API_AUTH_STRING", ""))
 
 

@@ -60,6 +60,7 @@ def orders(arguments: argparse.Namespace) -> int:
             session=arguments.session,
             limit=arguments.limit or None,
         )
+    filtered = any((arguments.symbol, arguments.strategy, arguments.state, arguments.session))
     if arguments.json:
         output.print_json(rows)
         return 0
@@ -78,7 +79,7 @@ def orders(arguments: argparse.Namespace) -> int:
             Column("reason", "note", output.text),
         ],
         title="Orders, newest first (`quaestor why ORDER` explains one)",
-        empty="No order was ever decided.",
+        empty="No order matches." if filtered else "No order was ever decided.",
     )
     return 0
 
@@ -89,6 +90,7 @@ def pnl(arguments: argparse.Namespace) -> int:
         if arguments.by == "session":
             return _sessions(door.rows("equity_by_session", limit=arguments.limit or None), arguments)
         rows, account = door.rows("pnl"), door.row("equity")
+        account = {name: value for name, value in (account or {}).items() if name != "positions"}
     if arguments.by != "both":
         rows = _grouped(rows, arguments.by)
     if arguments.json:
@@ -97,7 +99,8 @@ def pnl(arguments: argparse.Namespace) -> int:
     names = ["strategy", "symbol"] if arguments.by == "both" else [arguments.by]
     shown = [*rows, _sum(rows, names[0])] if rows else []
     amounts = ("realized", "unrealized", "fees", "total")
-    money = [Column(n, n, output.signed, right=True, style=output.gain) for n in amounts]
+    money = [Column(n, n, output.signed, right=True, style=output.gain) for n in amounts if n != "fees"]
+    money.insert(2, Column("fees", "fees", output.money, right=True))
     output.table(
         shown, [*(Column(name, name, output.text) for name in names), *money], title="P&L, dollars", empty=NO_BOOKS
     )

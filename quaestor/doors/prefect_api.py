@@ -305,7 +305,7 @@ class PrefectApi:
             headers["Authorization"] = f"Bearer {self.auth}"
         return headers
 
-    def _refused(self, error: urllib.error.HTTPError, path: str) -> Exception:
+    def _refused(self, error: urllib.error.HTTPError, path: str) -> Exception:  # noqa: PLR0911  # a case, an answer
         detail = error.read().decode(errors="replace")[:500]
         if error.code == http.client.NOT_FOUND:
             return NotFound(f"Prefect at {self.url} knows no {path}.")
@@ -316,8 +316,18 @@ class PrefectApi:
         if error.code >= http.client.INTERNAL_SERVER_ERROR:
             return Temporary(f"Prefect at {self.url} stumbled over {path}: {error.code} {detail}")
         if error.code == http.client.CONFLICT:
+            if path.endswith("/create_flow_run"):
+                return BadInput(f"The form does not take these fields: {_said(detail)}")
             return _Exists(f"Prefect at {self.url} has it already: {path}. {detail}")
         return BadInput(f"Prefect refused {path}: {error.code} {detail}")
+
+
+def _said(detail: str) -> str:
+    """The sentence in a JSON answer, or the answer."""
+    try:
+        return str(json.loads(detail)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return detail
 
 
 def _deployment(row: Mapping[str, Any], flow: str) -> Deployment:

@@ -27,7 +27,7 @@ SERVICE = "quaestor"
 class LocalVault:
     """Implements `ports.Vault` in `home`/vault.
 
-    `use_keyring` puts the key of a new vault into the OS keyring; a mark in the folder tells everyone who opens it later.
+    `use_keyring` puts the key of a new vault into the OS keyring; a mark in the folder tells all who open it later.
     """
 
     def __init__(self, home: Path, *, use_keyring: bool = False) -> None:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from quaestor.bars import price
 from quaestor.calendar import sessions
 from quaestor.errors import BadInput
 from quaestor.exchange import cents
@@ -104,8 +105,9 @@ def judge(
 def provenance(want: Wanted, checks: Sequence[Check], equity: Decimal, run: Run) -> dict[str, Any]:
     """Why: the bars seen, strategy, version and parameters, target and sizing, every check, flow run and commit."""
     signal = want.signal
+    seen = {**signal.seen, "close": str(price(signal.seen["close"]))}
     return {
-        "bars": [{"symbol": signal.symbol, "timeframe": "1d", "bar_end": signal.bar_end.isoformat(), **signal.seen}],
+        "bars": [{"symbol": signal.symbol, "timeframe": "1d", "bar_end": signal.bar_end.isoformat(), **seen}],
         "strategy": {
             "name": signal.strategy,
             "version": signal.version,

@@ -46,9 +46,13 @@ async def generate_signals(
     frame = await bars.frame(symbols, None, end)
     if frame.is_empty():
         raise BadInput(f"No bars of {', '.join(symbols)} are stored up to {end or 'today'}; run the ingest flow first.")
-    first, last = frame["session"].min(), frame["session"].max()
-    signals = compute(built, frame, await bars.all_splits(symbols), start or first, end or last)  # type: ignore[arg-type]
-    new = await store.save(built, signals, run)
+    first: dt.date = frame["session"].min()  # type: ignore[assignment]  # a frame that is not empty
+    last: dt.date = frame["session"].max()  # type: ignore[assignment]
+    window = (start or first, end or last)
+    if window[0] > min(window[1], last):
+        raise BadInput(f"The range {window[0]} … {window[1]} holds no bar; they go from {first} to {last}.")
+    signals = compute(built, frame, await bars.all_splits(symbols), *window)
+    new = await store.save(built, signals, (window[0], min(window[1], last)), run)
     if signals.is_empty():
         return Generated(built.name, built.version, 0, 0, None, None, ())
     final = signals["session"].max()

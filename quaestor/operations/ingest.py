@@ -43,7 +43,7 @@ async def ingest_symbol(
         return Ingested(symbol, 0, 0, 0, None, None, 0)  # not listed yet
     since = start or first
     until = end or max(last, since)
-    if not again:
+    if not again and since <= last:
         since = await _resume(store, symbol, since, until)
     history = await source.history(symbol, since, until)
     new, changed = await store.upsert(history.bars, history.splits, source.name)

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from decimal import Decimal
 
 from quaestor.calendar import next_session, previous_session, session_close, session_open, sessions
-from quaestor.errors import BooksDisagree
+from quaestor.errors import BadInput, BooksDisagree
 from quaestor.ledger import Equity, deposit, shares, value
 from quaestor.operations.decide import Mandate, Standing, decide
 from quaestor.operations.marks import marked
@@ -85,16 +85,29 @@ async def pending(floor: Floor, mandate: Mandate, start: dt.date | None, end: dt
     """Sessions to trade, oldest first: those with signals the session before and bars of their own, up to `end`.
 
     Books skip no session (a split could fall into the gap): once one is settled, the next one follows it, and `start`
-    only says where a fresh account begins.
+    only says where a fresh account begins. Raises BadInput for a range without any session that could be traded, and
+    when a strategy in use was never asked: its positions would be nobody's.
     """
-    span = await floor.signals.span(mandate.digests)
-    if span is None:
-        return []
+    asked = await _asked(floor, mandate)
+    first, last = next_session(asked[0]), next_session(asked[1])
+    if (start and end and start > end) or (start and start > last) or (end and end < first):
+        raise BadInput(
+            f"No session can be traded in {start or '…'} … {end or '…'}: with the signals there are, sessions from "
+            f"{first} to {last} can. Choose a range that meets them, or run `quaestor signals`."
+        )
     settled = await floor.books.last_equity()
-    begin = settled.session + dt.timedelta(days=1) if settled else start or mandate.first_session or span[0]
-    last = min(end, next_session(span[1])) if end else next_session(span[1])
-    ready = [day for day in sessions(begin, last) if previous_session(day) >= span[0]]
+    begin = settled.session + dt.timedelta(days=1) if settled else start or mandate.first_session or first
+    ready = sessions(max(begin, first), min(end, last) if end else last)
     return [day for day in ready if await _has_market(floor, mandate, day)]
+
+
+async def _asked(floor: Floor, mandate: Mandate) -> tuple[dt.date, dt.date]:
+    """The sessions that the strategies in use were asked about, all of them up to the last."""
+    computed = await floor.signals.computed(mandate.digests)
+    names = dict(zip(mandate.digests, mandate.weights, strict=True))
+    if missing := [name for digest, name in names.items() if digest not in computed]:
+        raise BadInput(f"No signals of {', '.join(missing)} yet, as configured now; run `quaestor signals` first.")
+    return min(first for first, _ in computed.values()), min(last for _, last in computed.values())
 
 
 async def _has_market(floor: Floor, mandate: Mandate, day: dt.date) -> bool:
@@ -128,22 +141,27 @@ async def trade(
     """
     async with floor.leases.hold(mandate.account, holder, LEASE_WAIT) as lease:
         marks = await _marks(floor.books)
-        days = [day for day in days if marks.last is None or day > marks.last.session]
-        await _open_account(floor, mandate, days)
+        ahead = [day for day in days if marks.last is None or day > marks.last.session]
+        await _open_account(floor, mandate, ahead)
         resolved = await resolve(floor.books, floor.broker, lease, band(floor))
-        totals = [0, 0, 0]
-        equity: Equity | None = None
-        wanted = await _signals(floor, mandate, days)
-        for day in days:
+        wanted = await _signals(floor, mandate, ahead)
+        for day in ahead:
             signals = wanted.get(previous_session(day), [])
-            counts, equity = await _session(floor, mandate, day, signals, marks, run, lease)
+            equity = await _session(floor, mandate, day, signals, marks, run, lease)
             marks = marks.after(equity)
-            totals = [a + b for a, b in zip(totals, counts, strict=True)]
             if progress is not None:
                 await progress(day, equity)
-    first, last = (days[0], days[-1]) if days else (None, None)
-    orders, refusals, fills = totals
-    return Traded(len(days), first, last, orders, refusals, fills, resolved, equity.equity if equity else None)
+    return await _summed(floor.books, days, resolved)
+
+
+async def _summed(books: BookStore, days: Sequence[dt.date], resolved: int) -> Traded:
+    """What these sessions came to, as the books have it: the same however often they had to be traded."""
+    if not days:
+        return Traded(0, None, None, 0, 0, 0, resolved, None)
+    orders, refusals, fills = await books.counts(days[0], days[-1])
+    settled = await books.last_equity()
+    equity = settled.equity if settled else None
+    return Traded(len(days), days[0], days[-1], orders, refusals, fills, resolved, equity)
 
 
 async def _open_account(floor: Floor, mandate: Mandate, days: Sequence[dt.date]) -> None:
@@ -170,15 +188,15 @@ async def _signals(floor: Floor, mandate: Mandate, days: Sequence[dt.date]) -> d
 
 async def _session(
     floor: Floor, mandate: Mandate, day: dt.date, signals: Sequence[StoredSignal], marks: Marks, run: Run, lease: Lease
-) -> tuple[tuple[int, int, int], Equity]:
+) -> Equity:
     await _open(floor, day, marks.last)
-    orders, refusals = await _decide_once(floor, mandate, day, signals, run, lease, marks)
+    await _decide_once(floor, mandate, day, signals, run, lease, marks)
     busy = await _send(floor, lease)
     await floor.market.close_session(day)
     if busy:  # the band is over: what was not sent expires, what is unresolved is listed or was never sent
         await _send(floor, lease)
-    fills = await _collect(floor, mandate, day, lease)
-    return (orders, refusals, fills), await _settle(floor, mandate, day)
+    await _collect(floor, mandate, day, lease)
+    return await _settle(floor, mandate, day)
 
 
 async def _open(floor: Floor, day: dt.date, last: Equity | None) -> None:
@@ -205,14 +223,11 @@ async def _decide_once(
     run: Run,
     lease: Lease,
     marks: Marks,
-) -> tuple[int, int]:
+) -> None:
     if await floor.books.decided(day, day):
-        return 0, 0
+        return
     standing = await _standing(floor, mandate, marks)
-    decision = await decide(mandate, day, signals, standing, floor.quotes, run)
-    if not await floor.books.decide(decision, lease):
-        return 0, 0
-    return len(decision.intents), len(decision.refusals)
+    await floor.books.decide(await decide(mandate, day, signals, standing, floor.quotes, run), lease)
 
 
 async def _standing(floor: Floor, mandate: Mandate, marks: Marks) -> Standing:

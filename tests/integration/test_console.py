@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from quaestor.doors.vault_local import LocalVault
+
 QUAESTOR = Path(sys.executable).with_name("quaestor")
 CONFIGURATION = """
 [market]
@@ -154,6 +156,9 @@ def test_the_doctor_finds_every_part(traded: Console) -> None:
         pytest.param(["ingest", "AAPL", "--end", "1999-01-04"], "no bar of AAPL in this range", id="before the data"),
         pytest.param(["ingest", "--start", "2012-02-01", "--end", "2012-01-03"], "is empty", id="reversed range"),
         pytest.param(["why", "ffffffff"], "See `quaestor orders`", id="unknown order"),
+        pytest.param(["execute", "--start", "2020-01-02"], "sessions from", id="nothing to trade there"),
+        pytest.param(["execute", "--end", "1999-01-04"], "sessions from", id="nothing to trade yet"),
+        pytest.param(["signals", "--start", "2020-01-02"], "holds no bar", id="no bars there"),
         pytest.param(["report", "--start", "2015-01-02"], "2012-01-03", id="range without sessions"),
         pytest.param(["run", "ingest/recorded"], "Start it with `quaestor up`", id="no Prefect"),
     ],
@@ -228,7 +233,7 @@ def test_a_secret_is_stored_and_never_shown(traded: Console) -> None:
     command = [QUAESTOR, "vault", "set", "broker-token"]
     done = subprocess.run(command, env=env, input="s3cr3t\n", capture_output=True, text=True, check=True)
     assert "s3cr3t" not in done.stdout + done.stderr
-    assert traded.json("vault", "names") == ["broker-token"]
+    assert "broker-token" in traded.json("vault", "names")
     files = [path.read_bytes() for path in (traded.home / "vault").iterdir() if path.is_file()]
     assert not any(b"s3cr3t" in content for content in files)
 
@@ -246,3 +251,36 @@ def test_a_database_without_trigrams_is_refused_for_prefects_metadata(traded: Co
         assert "pg_trgm" in traded.refused("up", QUAESTOR_CONFIG=str(path))
     finally:
         assert "stopped" in traded.run("db", "stop", "--force").stdout
+
+
+def test_a_home_without_a_server_does_not_talk_to_anothers(traded: Console) -> None:
+    assert "quaestor up" in traded.refused("run", "ingest/recorded")
+
+
+def test_a_strategy_that_was_never_asked_stops_trading(traded: Console, folder: Path) -> None:
+    path = folder / "other.toml"
+    path.write_text(CONFIGURATION + "\n[[strategies.use]]\nname = 'momentum'\nweight = 0.5\nparameters = { top = 1 }\n")
+    assert "No signals of momentum" in traded.refused("execute", QUAESTOR_CONFIG=str(path))
+
+
+def test_a_package_that_cannot_be_imported_is_named_with_the_cure(traded: Console, folder: Path) -> None:
+    shadow = folder / "shadow"
+    shadow.mkdir()
+    (shadow / "psycopg.py").write_text("raise ImportError('broken on purpose', name='psycopg')\n", encoding="utf-8")
+    said = traded.refused("status", PYTHONPATH=str(shadow))
+    assert "psycopg cannot be imported" in said
+    assert "make setup" in said
+
+
+def test_a_mistyped_command_is_answered_with_the_nearest(traded: Console) -> None:
+    done = traded.run("ordres")
+    assert done.returncode == 2
+    assert "Did you mean 'orders'?" in done.stderr
+
+
+def test_a_secret_of_several_lines_is_kept_whole(traded: Console) -> None:
+    env = {**os.environ, "QUAESTOR_HOME": str(traded.home)}
+    subprocess.run(
+        [QUAESTOR, "vault", "set", "key"], env=env, input="one\ntwo\n", capture_output=True, text=True, check=True
+    )
+    assert LocalVault(traded.home).get("key").value == "one\ntwo"

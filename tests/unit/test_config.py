@@ -76,7 +76,7 @@ def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_known_one(text:
         pytest.param("[account]\ncash = 1.234\n", "q.toml:2: account.cash: ", id="part of a cent"),
         pytest.param("[account]\ncash = true\n", "q.toml:2: account.cash: ", id="truth for money"),
         pytest.param("[account]\nalias = '123-456-789'\n", "q.toml:2: account.alias: ", id="a number for an alias"),
-        pytest.param("[market]\nstart = 'soon'\n", "q.toml:2: market.start: ", id="no date"),
+        pytest.param("[strategies]\nfirst_session = 'soon'\n", "q.toml:2: strategies.first_session: ", id="no date"),
         pytest.param("[market]\nsymbols = []\n", "q.toml:2: market.symbols: ", id="nothing to trade"),
         pytest.param("\nrisk = 3\n", "q.toml:2: risk: ", id="a number for a table"),
         pytest.param(

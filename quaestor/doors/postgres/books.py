@@ -86,6 +86,11 @@ class BookStore:
             await self._execute(connection, "move_order", **row)
             return True
 
+    async def counts(self, start: dt.date, end: dt.date) -> tuple[int, int, int]:
+        """Orders decided, refusals and fills of the sessions in [start, end]."""
+        (row,) = await self._fetch("counts", start=start, end=end)
+        return row["orders"], row["refusals"], row["fills"]
+
     # ── ledger ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def book_executions(self, executions: Sequence[Execution]) -> list[Execution]:

@@ -116,6 +116,17 @@ signal = Table(
 )
 Index("ix_signal_session", signal.c.session)
 
+computed = Table(
+    "computed",
+    metadata,
+    _text("digest", primary_key=True),
+    _text("strategy"),
+    Column("first", Date, nullable=False),
+    Column("last", Date, nullable=False),
+    _time("at", now=True),
+    comment="Which sessions a strategy was asked about; where it has no signal inside them, it had no opinion.",
+)
+
 decision = Table(
     "decision",
     metadata,

@@ -27,8 +27,11 @@ class SignalStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def save(self, built: Built, signals: pl.DataFrame, run: Run) -> int:
-        """Store a strategy's signals (columns of `quaestor.signals.compute`); how many were new or different."""
+    async def save(self, built: Built, signals: pl.DataFrame, window: tuple[dt.date, dt.date], run: Run) -> int:
+        """Store what a strategy said of the sessions in `window` (columns of `quaestor.signals.compute`).
+
+        How many signals were new or different.
+        """
         parameters = {
             "strategy": built.name,
             "digest": built.digest,
@@ -37,12 +40,15 @@ class SignalStore:
             "timeframe": DAILY,
             "flow_run_id": run.flow_run_id,
             "code_commit": run.commit,
+            "first": window[0],
+            "last": window[1],
         }
         async with self._database.transaction() as connection:
             await connection.execute(SQL["create_staging"])
             async with connection.cursor() as cursor, cursor.copy(SQL["copy_staging"]) as copy:
                 await copy.write(_csv(signals))
             row = await (await connection.execute(SQL["merge_staging"], parameters)).fetchone()
+            await connection.execute(SQL["mark_computed"], parameters)
         return int(row["new"]) if row else 0
 
     async def of_sessions(self, digests: Sequence[str], start: dt.date, end: dt.date) -> list[StoredSignal]:
@@ -50,10 +56,10 @@ class SignalStore:
         parameters = {"digests": list(digests), "start": start, "end": end}
         return [_signal(row) for row in await self._database.fetch(SQL["of_sessions"], parameters)]
 
-    async def span(self, digests: Sequence[str]) -> tuple[dt.date, dt.date] | None:
-        """First and last session with signals of these strategies; None without any."""
-        rows = await self._database.fetch(SQL["span"], {"digests": list(digests)})
-        return (rows[0]["first"], rows[0]["last"]) if rows and rows[0]["first"] else None
+    async def computed(self, digests: Sequence[str]) -> dict[str, tuple[dt.date, dt.date]]:
+        """First and last session that each of these strategies was asked about, by digest."""
+        rows = await self._database.fetch(SQL["computed"], {"digests": list(digests)})
+        return {row["digest"]: (row["first"], row["last"]) for row in rows}
 
 
 def _csv(signals: pl.DataFrame) -> bytes:

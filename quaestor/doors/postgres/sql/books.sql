@@ -59,6 +59,12 @@ from intent i join order_state s using (ref_id)
 where i.account = %(account)s and i.session >= %(since)s
 order by i.session, i.reduces desc, i.strategy, i.symbol, i.leg
 
+-- name: counts
+-- What sessions came to: orders decided, refusals, fills.
+select (select count(*) from intent where account = %(account)s and session between %(start)s and %(end)s) as orders,
+       (select count(*) from refusal where account = %(account)s and session between %(start)s and %(end)s) as refusals,
+       (select count(*) from fill where account = %(account)s and session between %(start)s and %(end)s) as fills
+
 -- name: insert_fill
 -- Booked once, however often the broker tells it.
 insert into fill (account, execution_id, ref_id, broker_id, strategy, symbol, side, quantity, price, fee, session, at)

@@ -33,6 +33,13 @@ select distinct on (session, strategy, symbol) *
 from signal where digest = any(%(digests)s) and session between %(start)s and %(end)s
 order by session, strategy, symbol, revision desc
 
--- name: span
--- First and last session with signals of these strategies.
-select min(session) as first, max(session) as last, count(*) as signals from signal where digest = any(%(digests)s)
+-- name: mark_computed
+-- The strategy was asked about these sessions.
+insert into computed as c (digest, strategy, first, last)
+values (%(digest)s, %(strategy)s, %(first)s, %(last)s)
+on conflict (digest) do update
+    set first = least(c.first, excluded.first), last = greatest(c.last, excluded.last), at = now()
+
+-- name: computed
+-- About which sessions each of these strategies was asked.
+select digest, first, last from computed where digest = any(%(digests)s)

@@ -68,6 +68,16 @@ def upgrade() -> None:
     )
     op.create_index("ix_bar_session", "bar", ["session"], unique=False)
     op.create_table(
+        "computed",
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("strategy", sa.String(), nullable=False),
+        sa.Column("first", sa.Date(), nullable=False),
+        sa.Column("last", sa.Date(), nullable=False),
+        sa.Column("at", postgresql.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name=op.f("pk_computed")),
+        comment="Which sessions a strategy was asked about; where it has no signal inside them, it had no opinion.",
+    )
+    op.create_table(
         "decision",
         sa.Column("account", sa.String(), nullable=False),
         sa.Column("session", sa.Date(), nullable=False),
