@@ -207,9 +207,9 @@ async def test_a_quote_that_was_missing_is_found_once_it_is_stored(database: Dat
     assert await reader.bar("IBM", DAYS[1]) is None
     assert (await reader.last_bar("AAPL", DAYS[2])).session == DAYS[1]  # type: ignore[union-attr]
     await writer.upsert(pl.concat([frame(), frame("IBM")]), [], "test")
-    assert await reader.bar("AAPL", DAYS[2]) is not None
-    assert await reader.bar("IBM", DAYS[1]) is not None
     assert (await reader.last_bar("AAPL", DAYS[2])).session == DAYS[2]  # type: ignore[union-attr]
+    assert await reader.bar("IBM", DAYS[1]) is not None
+    assert await reader.bar("AAPL", DAYS[2]) is not None
 
 
 async def test_a_reader_that_wrote_reads_what_it_wrote(store: BarStore) -> None:

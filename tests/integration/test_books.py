@@ -157,6 +157,20 @@ async def test_news_in_any_order_end_in_the_same_state(books: BookStore, lease: 
     assert ends == {(State.FILLED, D(100), D("400.30"), "b")}
 
 
+async def test_an_end_that_says_less_of_fills_than_is_known_takes_none_back(books: BookStore, lease: Lease) -> None:
+    await books.decide(decision(INTENT), lease)
+    for step in (
+        Transition(State.SUBMITTING, "send"),
+        Transition(State.PARTIALLY_FILLED, "update", "b", D(40), D("400.10")),
+        Transition(State.CANCELED, "update"),
+    ):
+        assert await books.transition(INTENT.ref_id, step, lease)
+    (order,) = await books.orders_since(DAY)
+    assert (order.state, order.filled, order.average_price, order.broker_id) == (
+        State.CANCELED, D(40), D("400.10"), "b",
+    )  # fmt: skip
+
+
 async def test_exits_come_before_entries_and_old_sessions_before_new_ones(books: BookStore, lease: Lease) -> None:
     leaving = replace(INTENT, symbol="ZZZ", side=Side.SELL, reduces=True)
     tomorrow = replace(leaving, session=NEXT_DAY)

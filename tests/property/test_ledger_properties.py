@@ -155,12 +155,12 @@ cents = st.integers(1, 100_000).map(lambda n: D(n) / 100)
 fees = st.sampled_from([D(0), D("0.01"), D("1.37")])
 parts = st.one_of(st.just(Fraction(1)), st.fractions(Fraction(1, 100), 1, max_denominator=100))
 closes = st.fixed_dictionaries(dict.fromkeys(SYMBOLS, cents))
+names = st.sampled_from(STRATEGIES), st.sampled_from(SYMBOLS)
 
 
 def histories(
     ratios: list[Fraction], splits: int, part: st.SearchStrategy[Fraction | None]
 ) -> st.SearchStrategy[list[Trade | Rescale]]:
-    names = st.sampled_from(STRATEGIES), st.sampled_from(SYMBOLS)
     trades = st.builds(Trade, st.sampled_from(Side), *names, st.integers(1, 500), part, cents, fees)
     rescales = st.lists(st.builds(Rescale, st.sampled_from(SYMBOLS), st.sampled_from(ratios)), max_size=splits)
     both = st.tuples(st.lists(trades, max_size=25), rescales)
@@ -232,15 +232,26 @@ def test_a_split_moves_no_equity(
     assert (after.cash, after.realized, after.fees) == (before.cash, before.realized, before.fees)
 
 
+millionths = st.one_of(st.integers(1, 30), st.integers(1, 10**9)).map(lambda n: D(n) / 1_000_000)
+lots = st.lists(
+    st.builds(Lot, st.uuids().map(str), names[0], st.just("AAPL"), st.just(DAY), millionths, cents), min_size=1
+)
+
+
 @settings(deadline=None)
-@given(ANY, st.sampled_from(list(RATIOS)), st.sampled_from(SYMBOLS))
-def test_after_a_split_the_books_hold_what_a_broker_holds_who_rounds_once(
-    history: list[Trade | Rescale], ratio: Fraction, symbol: str
-) -> None:
-    books = kept(history)
-    before = shares(books.lots.values()).get(symbol, D(0))
-    books.apply(Rescale(symbol, ratio))
-    assert shares(books.lots.values()).get(symbol, D(0)) == split_quantity(before, Split(symbol, NEXT, ratio))
+@given(lots, st.sampled_from(list(RATIOS)))
+def test_after_a_split_the_books_hold_what_a_broker_holds_who_rounds_once(held: list[Lot], ratio: Fraction) -> None:
+    split = Split("AAPL", DAY, ratio)
+    booked = book_split(split, "main", AT, held)
+    assert booked is not None
+    before, after = sum(lot.quantity for lot in held), sum(lot.quantity for lot in booked.lots)
+    assert after == split_quantity(D(before), split)
+    assert sum(posting.quantity for posting in booked.entry.postings) == after - before
+    assert all(lot.quantity >= 0 for lot in booked.lots)
+    assert not any(lot.cost for lot in booked.lots if not lot.quantity), "what is gone costs nothing"
+    costs = sum(lot.cost for lot in held), sum(lot.cost for lot in booked.lots)
+    assert costs[0] == costs[1] - booked.realized
+    assert booked.realized == 0 or not after, "money is lost only where nothing is left"
 
 
 @settings(deadline=None)
