@@ -158,18 +158,20 @@ def book_split(split: Split, account: str, at: dt.datetime, lots: Sequence[Lot])
 
 
 def _rescaled(lots: Sequence[Lot], split: Split) -> tuple[Lot, ...]:
-    """The lots after the split. The broker rounds once, for the whole account: the largest lot takes the difference,
-    and the cost of lots too small to survive.
+    """The lots after the split. The broker rounds once, for the whole account: the largest lot takes the difference.
+
+    Lots too small to survive leave their cost to the largest that does.
     """
     total = split_quantity(sum((lot.quantity for lot in lots), ZERO), split)
-    after = [replace(lot, quantity=split_quantity(lot.quantity, split)) for lot in lots]
-    after = [lot if lot.quantity else replace(lot, cost=ZERO) for lot in after]
-    largest = max(range(len(lots)), key=lambda n: lots[n].quantity)
-    rest = total - sum((lot.quantity for lot in after), ZERO)
-    cost = sum((lot.cost for lot in lots), ZERO) - sum((lot.cost for lot in after), ZERO)
-    whole = replace(after[largest], quantity=after[largest].quantity + rest, cost=after[largest].cost + cost)
-    after[largest] = whole if whole.quantity else replace(whole, cost=ZERO)
-    return tuple(after)
+    quantities = [split_quantity(lot.quantity, split) for lot in lots]
+    quantities[max(range(len(lots)), key=lambda n: lots[n].quantity)] += total - sum(quantities, ZERO)
+    costs = [lot.cost if quantity else ZERO for lot, quantity in zip(lots, quantities, strict=True)]
+    if total:
+        left = sum((lot.cost for lot in lots), ZERO) - sum(costs, ZERO)
+        costs[max(range(len(lots)), key=lambda n: quantities[n])] += left
+    return tuple(
+        replace(lot, quantity=quantity, cost=cost) for lot, quantity, cost in zip(lots, quantities, costs, strict=True)
+    )
 
 
 def split_quantity(quantity: Decimal, split: Split) -> Decimal:

@@ -50,6 +50,7 @@ def main(arguments: list[str]) -> int:
 def _area(area: str) -> Iterator[dict[str, object]]:
     path = HERE / f"bench_{area}.py"
     if not path.exists():
+        sys.stdout.write(f"      {area:<9} no figure yet\n")
         return
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
@@ -62,7 +63,7 @@ def _area(area: str) -> Iterator[dict[str, object]]:
         said = f"{figure.name:<58} {figure.value:>9.3f} {figure.unit:<9} goal {figure.goal}"
         sys.stdout.write(f"{verdict}  {area:<9} {said}\n")
         sys.stdout.flush()
-        yield {"area": area, **asdict(figure), "ok": figure.ok}
+        yield {"area": area, **asdict(figure), "value": round(figure.value, 6), "ok": figure.ok}
 
 
 if __name__ == "__main__":

@@ -233,8 +233,9 @@ def test_a_split_moves_no_equity(
 
 
 millionths = st.one_of(st.integers(1, 30), st.integers(1, 10**9)).map(lambda n: D(n) / 1_000_000)
+EVE = DAY - dt.timedelta(days=1)
 lots = st.lists(
-    st.builds(Lot, st.uuids().map(str), names[0], st.just("AAPL"), st.just(DAY), millionths, cents), min_size=1
+    st.builds(Lot, st.uuids().map(str), names[0], st.just("AAPL"), st.just(EVE), millionths, cents), min_size=1
 )
 
 
@@ -242,8 +243,10 @@ lots = st.lists(
 @given(lots, st.sampled_from(list(RATIOS)))
 def test_after_a_split_the_books_hold_what_a_broker_holds_who_rounds_once(held: list[Lot], ratio: Fraction) -> None:
     split = Split("AAPL", DAY, ratio)
-    booked = book_split(split, "main", AT, held)
+    bought_since = Lot("new", "momentum", "AAPL", DAY, D(7), D(7))
+    booked = book_split(split, "main", AT, [*held, bought_since])
     assert booked is not None
+    assert [lot.lot_id for lot in booked.lots] == [lot.lot_id for lot in held], "new shares are left alone"
     before, after = sum(lot.quantity for lot in held), sum(lot.quantity for lot in booked.lots)
     assert after == split_quantity(D(before), split)
     assert sum(posting.quantity for posting in booked.entry.postings) == after - before

@@ -80,7 +80,7 @@ strange = st.tuples(st.sampled_from(Side), st.booleans(), st.one_of(odd, st.inte
 def asked(draw: st.DrawFn) -> Wanted:
     strategy, symbol = draw(st.sampled_from(SLEEVES))
     side, reduces, quantity = draw(st.one_of(entries, entries, exits, exits, strange))
-    signal = StoredSignal(strategy, "d", "v", {}, symbol, BAR_END.date(), BAR_END, 0.5, 1, {}, None)
+    signal = StoredSignal(strategy, "d", "v", {}, symbol, BAR_END.date(), BAR_END, 0.5, 1, {"close": 50.0}, None)
     intent = Intent(
         account="main",
         strategy=strategy,
@@ -166,7 +166,7 @@ def test_all_that_is_held_can_always_be_sold_unless_sanity_forbids(
     strategy, symbol = sleeve
     free = picture.sellable(strategy, symbol)
     sane = symbol in picture.bar_age and picture.bar_age[symbol] <= risk.max_bar_age
-    signal = StoredSignal(strategy, "d", "v", {}, symbol, BAR_END.date(), BAR_END, 0.0, 1, {}, None)
+    signal = StoredSignal(strategy, "d", "v", {}, symbol, BAR_END.date(), BAR_END, 0.0, 1, {"close": 50.0}, None)
     intent = Intent("main", strategy, symbol, SESSION, "k", Side.SELL, free, picture.prices[symbol], reduces=True)
     intents, _ = judge([Wanted(intent, signal, D(0), free, D(0))], picture, risk, picture.equity, Run())
     assert bool(intents) == (free > 0 and sane and symbol not in picture.unknown_exits)

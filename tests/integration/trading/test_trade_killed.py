@@ -1,4 +1,8 @@
-"""Trading that is killed with kill -9 at any point, also while it recovers, and run again, sends the same orders."""
+"""Trading that ends at any point, also while it recovers, and is run again, sends the same orders.
+
+Processes are killed with kill -9, at points of chance; and every call of a door is a point at which it may end, just
+before the call or just after.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,20 @@ import random
 import subprocess
 import sys
 import time
+import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import psycopg
 import pytest
+
+from quaestor.operations.trade import pending, trade
+from quaestor.orders import Intent, OrderUpdate
+from quaestor.ports import Run
 
 if TYPE_CHECKING:
     from tests.integration.trading.conftest import Desk, State
@@ -75,15 +86,19 @@ def kill(uri: str, victims: Victims, times: int, dice: random.Random) -> int:
     return hit
 
 
-async def killed_and_run_again(desk: Desk, victims: Victims, undisturbed: State, times: int, seed: int) -> None:
-    hit = await asyncio.to_thread(kill, desk.uri, victims, times, random.Random(seed))
-    assert hit > times / 2
-    await desk.trade(FIRST, LAST)
+async def check(desk: Desk, undisturbed: State) -> None:
     assert desk.state() == undisturbed
     assert len({row[0] for row in undisturbed["broker"]}) == len(undisturbed["broker"]), "one order a ref_id"
     desk.check_books()
     assert (await desk.reconcile()).ok
     assert (await desk.latches(), desk.alerts()) == ([], [])
+
+
+async def killed_and_run_again(desk: Desk, victims: Victims, undisturbed: State, times: int, seed: int) -> None:
+    hit = await asyncio.to_thread(kill, desk.uri, victims, times, random.Random(seed))
+    assert hit > times / 2
+    await desk.trade(FIRST, LAST)
+    await check(desk, undisturbed)
 
 
 async def test_trading_that_is_killed_again_and_again_sends_the_same_orders(
@@ -97,3 +112,111 @@ async def test_trading_that_is_killed_again_and_again_sends_the_same_orders(
 @pytest.mark.parametrize("seed", range(2, 8))
 async def test_forty_kills_change_nothing_either(desk: Desk, victims: Victims, undisturbed: State, seed: int) -> None:
     await killed_and_run_again(desk, victims, undisturbed, 40, seed)
+
+
+# ── at every call ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class CrashError(Exception):
+    """The end, at a call of a door."""
+
+
+class Fate:
+    """Counts down to the end of a run, over all its doors."""
+
+    def __init__(self, calls: int) -> None:
+        self.left, self.met = calls, Counter[str]()
+
+    def pass_by(self, place: str) -> None:
+        self.left -= 1
+        if self.left == 0:
+            self.met[place] += 1
+            raise CrashError(place)
+
+
+class Door:
+    """A real door at which a run may end, before a call or after it."""
+
+    def __init__(self, real: Any, fate: Fate) -> None:
+        self._real, self._fate = real, fate
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._real, name)
+        if not callable(real):
+            return real
+
+        async def call(*words: Any, **named: Any) -> Any:
+            self._fate.pass_by(f"before {name}")
+            answer = await real(*words, **named)
+            self._fate.pass_by(f"after {name}")
+            return answer
+
+        return call
+
+
+async def crashed_until_done(desk: Desk, calls: Callable[[], int]) -> Counter[str]:
+    """Trade, ending each run after some calls; where the runs ended."""
+    met = Counter[str]()
+    names = ("books", "signals", "quotes", "control", "alerts", "broker", "market")
+    while True:
+        fate, floor = Fate(calls()), desk.floor()
+        days = await pending(floor, desk.plan.mandate, FIRST, LAST)
+        doors = replace(floor, **{name: Door(getattr(floor, name), fate) for name in names})
+        try:
+            await trade(doors, desk.plan.mandate, days, Run("flow-run", "commit"), "me")
+        except CrashError:
+            met += fate.met
+        else:
+            return met
+
+
+async def test_runs_that_end_before_or_after_any_call_of_a_door_send_the_same_orders(
+    desk: Desk, undisturbed: State
+) -> None:
+    dice = random.Random(1)
+    met = await crashed_until_done(desk, lambda: dice.randint(20, 120))
+    await check(desk, undisturbed)
+    assert met.total() > 30
+
+
+class Fragile(Door):
+    """A broker's door at which each order ends its run once: before it was taken, or before the answer was heard."""
+
+    def __init__(self, real: Any, seen: set[uuid.UUID]) -> None:
+        super().__init__(real, Fate(0))
+        self._seen = seen
+
+    async def submit(self, intent: Intent) -> OrderUpdate:
+        first, even = intent.ref_id not in self._seen, intent.ref_id.int % 2 == 0
+        self._seen.add(intent.ref_id)
+        if first and even:
+            raise CrashError
+        update: OrderUpdate = await self._real.submit(intent)
+        if first:
+            raise CrashError
+        return update
+
+
+async def test_runs_that_end_in_the_middle_of_each_submit_send_the_same_orders(desk: Desk, undisturbed: State) -> None:
+    seen: set[uuid.UUID] = set()
+    ends = 0
+    while True:
+        try:
+            await desk.trade(FIRST, LAST, broker=Fragile(desk.floor().broker, seen))
+            break
+        except CrashError:
+            ends += 1
+    assert ends == len(seen) == len(undisturbed["broker"])
+    causes = {row[0] for row in desk.fetch("select cause from order_event")}
+    assert {"recovery", "listed", "ack"} <= causes, "some had arrived, some had not"
+    await check(desk, undisturbed)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(2, 12))
+async def test_many_more_ends_change_nothing_either(desk: Desk, undisturbed: State, seed: int) -> None:
+    dice = random.Random(seed)
+    met = await crashed_until_done(desk, lambda: dice.randint(16, 60))
+    await check(desk, undisturbed)
+    assert {"before submit", "after submit", "before transition", "after transition", "after decide"} & met.keys()
