@@ -95,7 +95,7 @@ def asked(draw: st.DrawFn) -> Wanted:
     return Wanted(intent, signal, D(0), D(0), D(0))
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=300)
 @given(st.lists(asked(), min_size=6, max_size=12), pictures, limits)
 def test_no_accepted_set_of_orders_breaks_a_limit(
     wanted: Sequence[Wanted], picture: Picture, risk: RiskSection
