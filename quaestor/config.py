@@ -116,6 +116,12 @@ class RiskSection(Section):
         Decimal("0.06"), ge=0, lt=1, description="Part of a purchase held back for an open above the last close."
     )
     max_bar_age: int = Field(1, ge=1, description="Sessions between the newest bar and the order's session.")
+    price_band: Amount = Field(
+        Decimal("0.10"), gt=0, lt=1, description="Part of the last price an entry's price may be away from it."
+    )
+    price_band_exits: Amount = Field(
+        Decimal("0.50"), gt=0, lt=1, description="The same for an order that reduces a position."
+    )
     max_daily_loss: Amount = Field(
         Decimal("0.05"),
         gt=0,
@@ -178,11 +184,6 @@ class Config(Section):
     vault: VaultSection = VaultSection()
     prefect: PrefectSection = PrefectSection()
 
-    @property
-    def digest(self) -> str:
-        """Names what decides: account, market, strategies, risk and costs, not where the database or the alerts are."""
-        return digest({name: getattr(self, name) for name in ("account", "market", "strategies", "risk", "paper")})
-
 
 def digest(value: Any) -> str:
     """A short name of a JSON-able value or of models: the same value, the same name."""
@@ -237,24 +238,28 @@ def _fields(path: list[str]) -> list[str]:
 
 
 def line_of(path: list[str], text: str) -> int:
-    """The line (1-based) where a key stands: `a.b` under its `[table]`, the n-th `[[table]]`, or dotted.
+    """The line (1-based) where a key stands: `a.b` under its `[table]`, the n-th `[[table]]`, dotted, or in `{…}`.
 
     A key that is missing stands where its table begins.
     """
     table, wanted = "", ".".join(part for part in path if not part.isdigit())
     index = next((int(part) for part in path if part.isdigit()), 0)
-    seen: dict[str, int] = {}
-    best = 0
+    array, seen = "", dict[str, int]()  # the [[table]] that we are in, and how many of each began
+    best, ours = 0, True
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"^\[(\[)?\s*([\w.\-]+)\s*\]", line.strip()):
             table = header[2]
-            seen[table] = seen.get(table, -1) + 1
-            around = wanted.startswith(f"{table}.") and seen[table] == (index if header[1] else 0)
+            if header[1]:
+                array, seen[table] = table, seen.get(table, -1) + 1
+            elif not table.startswith(f"{array}."):
+                array = ""
+            ours = not array or seen[array] == index
+            around = ours and wanted.startswith(f"{table}.")
             inside = not best and table.startswith(f"{wanted}.")
             best = number if table == wanted or around or inside else best
-        elif key := re.match(r"^([\w.\-\"']+)\s*=", line.strip()):
+        elif ours and (key := re.match(r"^([\w.\-\"']+)\s*=", line.strip())):
             full = ".".join(filter(None, (table, key[1].strip("\"'"))))
-            dotted = full.startswith(f"{wanted}.") and not f"{table}.".startswith(f"{wanted}.")
-            if (full == wanted or dotted) and seen.get(table, index) == index:
+            if full == wanted or (full.startswith(f"{wanted}.") and not f"{table}.".startswith(f"{wanted}.")):
                 return number
+            best = number if wanted.startswith(f"{full}.") else best
     return best or 1

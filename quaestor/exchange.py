@@ -17,6 +17,7 @@ from quaestor.orders import OrderType, Side
 
 CENT = Decimal("0.01")
 TICK = CENT  # SEC rule 612: quotes of one dollar and more are in cents
+SUB_PENNY = Decimal("0.0001")  # and below one dollar in hundredths of a cent
 COLLAR = Decimal("0.05")
 
 
@@ -45,6 +46,11 @@ class Costs:
         """The price after slippage, on the tick, never in our favour; a tick at least."""
         moved = price * (1 + side.sign * self.slippage_bps / Decimal(10_000))
         return max(moved.quantize(TICK, ROUND_CEILING if side is Side.BUY else ROUND_FLOOR), TICK)
+
+
+def tick(price: Decimal) -> Decimal:
+    """The smallest step of an order's price at that price, dollars (SEC rule 612)."""
+    return TICK if price >= 1 else SUB_PENNY
 
 
 def cents(amount: Decimal) -> Decimal:

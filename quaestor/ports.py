@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -44,6 +44,10 @@ class Source(Protocol):
 
     def symbols(self) -> list[str]:
         """All symbols the source can give."""
+        ...
+
+    def require(self, symbols: Iterable[str]) -> None:
+        """Raise NotFound for the first symbol it cannot give, with the nearest one, the place and the cure."""
         ...
 
     async def history(self, symbol: str, start: dt.date, end: dt.date) -> History:
@@ -106,6 +110,10 @@ class Broker(Protocol):
 
     async def account(self) -> Account:
         """Cash and positions now."""
+        ...
+
+    async def halted(self) -> frozenset[str]:
+        """Symbols that take no orders now."""
         ...
 
 

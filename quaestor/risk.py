@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from quaestor.exchange import tick
 from quaestor.orders import Intent, Side
 
 if TYPE_CHECKING:
@@ -55,8 +56,9 @@ class Picture:
     """The account as the gate sees it, before the session opens. Dollars and shares.
 
     `shares` by (strategy, symbol), `prices` the reference prices by symbol, `bar_age` sessions since each symbol's
-    newest bar; `passed` are the orders already let through in this session; `unknown` symbols with an UNKNOWN order,
-    `unknown_exits` those where it is an exit; `selling` what orders of earlier sessions may still sell.
+    newest bar; `trading` is the session that the market takes orders for now (None: it takes none), `halted` the
+    symbols it takes none for; `passed` are the orders already let through in this session; `unknown` symbols with an
+    UNKNOWN order, `unknown_exits` those where it is an exit; `selling` what orders of earlier sessions may still sell.
     """
 
     session: dt.date
@@ -67,6 +69,8 @@ class Picture:
     shares: Mapping[tuple[str, str], Decimal]
     prices: Mapping[str, Decimal]
     bar_age: Mapping[str, int]
+    trading: dt.date | None
+    halted: frozenset[str] = frozenset()
     latches: tuple[str, ...] = ()
     unknown: frozenset[str] = frozenset()
     unknown_exits: frozenset[str] = frozenset()
@@ -126,6 +130,42 @@ def _price(order: Intent, _: Picture, __: RiskSection) -> Verdict:
 def _bar_age(order: Intent, picture: Picture, limits: RiskSection) -> Verdict:
     age = picture.bar_age.get(order.symbol)
     return limits.max_bar_age, "no bar" if age is None else age, age is not None and age <= limits.max_bar_age
+
+
+def _tick(order: Intent, _: Picture, __: RiskSection) -> Verdict:
+    if order.limit_price is None:
+        return "at market", "at market", True
+    limit = order.limit_price
+    if not (limit.is_finite() and limit > 0):
+        return "> 0", limit, False
+    return f"a multiple of {tick(limit)}", limit, limit % tick(limit) == 0
+
+
+def _price_band(order: Intent, picture: Picture, limits: RiskSection) -> Verdict:
+    return price_band(order, picture.prices.get(order.symbol), limits)
+
+
+def price_band(order: Intent, last: Decimal | None, limits: RiskSection) -> Verdict:
+    """Whether an order's prices are near the last one (dollars): its reference either way, its limit where it is worse.
+
+    Asked when the order is decided, and again before an order is sent a second time (law 2).
+    """
+    width = limits.price_band_exits if order.reduces else limits.price_band
+    if last is None or last <= 0:
+        return width, "no price", False
+    away = abs(order.reference_price / last - 1)
+    if order.limit_price is not None:
+        away = max(away, order.side.sign * (order.limit_price / last - 1))
+    return width, away.quantize(Decimal("0.000001"), ROUND_CEILING), away <= width
+
+
+def _halted(order: Intent, picture: Picture, _: RiskSection) -> Verdict:
+    halted = order.symbol in picture.halted
+    return "trading", "halted" if halted else "trading", not halted
+
+
+def _session(order: Intent, picture: Picture, _: RiskSection) -> Verdict:
+    return order.session, picture.trading or "closed", picture.trading == order.session
 
 
 def _duplicate(order: Intent, picture: Picture, _: RiskSection) -> Verdict:
@@ -208,6 +248,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("reference_price", "dollars", "all", "An order is sized at a real price.", _price),
     Rule("bar_age", "sessions", "all", "The symbol is known and its newest bar is fresh.", _bar_age),
+    Rule("tick", "dollars", "all", "A limit price is on the tick (SEC rule 612).", _tick),
+    Rule("price_band", "of the last price", "all", "The order's prices are near the last price.", _price_band),
+    Rule("halted", "state", "all", "The market takes orders for the symbol.", _halted),
+    Rule("session_closed", "session", "all", "The market takes orders for the session.", _session),
     Rule("duplicate", "orders", "all", "One order per strategy, symbol, side and session.", _duplicate),
     Rule("reduce_only", "shares", "exits", "An exit sells at most what is held and not yet being sold.", _reduce_only),
     Rule("unknown_exit", "orders", "exits", "No exit on the symbol awaits its resolution (law 5).", _unknown_exit),

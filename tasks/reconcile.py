@@ -26,7 +26,7 @@ from tasks.desk import Desk, flow_run_id, holder, passing
 async def compare(desk: Desk, since: dt.date | None) -> Reconciliation:
     """Compare cash, positions, fills and orders; latch entries on a difference."""
     async with desk.floor() as floor:
-        return await reconcile(floor, holder(), since or dt.date.min, flow_run_id())
+        return await reconcile(floor, desk.plan().mandate.limits, holder(), since or dt.date.min, flow_run_id())
 
 
 @task(name="show reconciliation", retries=3, retry_delay_seconds=[1, 5, 15], cache_policy=NO_CACHE, tags=["artifact"])

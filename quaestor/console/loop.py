@@ -51,10 +51,7 @@ async def _ingest(loaded: wiring.Loaded, symbols: Sequence[str], arguments: argp
     from quaestor.operations.ingest import ingest_symbol
 
     source = wiring.configured_source(loaded)
-    known = source.symbols()
-    for symbol in symbols:
-        if symbol not in known:
-            raise NotFound.named("symbol", symbol, known, "Nothing was written.")
+    source.require(symbols)
     rows: Rows = []
     async with wiring.configured_database(loaded) as database:
         store = wiring.bar_store(database)
@@ -152,7 +149,7 @@ async def _reconcile(loaded: wiring.Loaded) -> Any:
     from quaestor.operations.reconcile import reconcile as compare
 
     async with wiring.configured_floor(loaded) as floor:
-        return await compare(floor, _holder(), dt.date.min, None)
+        return await compare(floor, loaded.config.risk, _holder(), dt.date.min, None)
 
 
 def report(arguments: argparse.Namespace) -> int:

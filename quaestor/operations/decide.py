@@ -42,8 +42,9 @@ class Mandate:
 
 @dataclass(frozen=True)
 class Standing:
-    """The account before a session opens: dollars, lots, open latches, symbols with an unresolved order (or exit),
-    and the shares that working orders may still sell, by (strategy, symbol).
+    """The account before a session opens: dollars, lots, open latches, the session that the market takes orders for,
+    symbols it takes none for, symbols with an unresolved order (or exit), and the shares that working orders may still
+    sell, by (strategy, symbol).
     """
 
     equity: Decimal
@@ -52,6 +53,8 @@ class Standing:
     cash: Decimal
     lots: Sequence[Lot]
     latches: tuple[str, ...]
+    trading: dt.date | None
+    halted: frozenset[str] = frozenset()
     unknown: frozenset[str] = frozenset()
     unknown_exits: frozenset[str] = frozenset()
     selling: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
@@ -76,6 +79,8 @@ async def decide(
         shares=shares,
         prices=prices,
         bar_age=ages,
+        trading=standing.trading,
+        halted=standing.halted,
         latches=standing.latches,
         unknown=standing.unknown,
         unknown_exits=standing.unknown_exits,

@@ -21,10 +21,10 @@ from quaestor.ports import BookStore, Broker, Lease, StoredOrder, Transition
 UNCLEAR = frozenset({State.SUBMITTING, State.UNKNOWN})  # the broker may have it, or not
 LISTINGS = 2  # a broker's list may lag behind its own acceptance: one look is no proof
 
-InBand = Callable[[StoredOrder], Awaitable[bool]]
+Band = Callable[[StoredOrder], Awaitable[str]]  # why an order may not be sent any more; empty while it may
 
 
-async def drain(books: BookStore, broker: Broker, lease: Lease, in_band: InBand) -> int:
+async def drain(books: BookStore, broker: Broker, lease: Lease, band: Band) -> int:
     """Send every PLANNED order that is still within its band, oldest session first, exits before entries.
 
     Orders that must wait for an unresolved one stay PLANNED. How many orders were open.
@@ -34,8 +34,8 @@ async def drain(books: BookStore, broker: Broker, lease: Lease, in_band: InBand)
     for order in open_orders:
         if order.state is not State.PLANNED:
             continue
-        if not await in_band(order):
-            step = Transition(State.EXPIRED_UNSENT, "drain", reason="its session was over before it could be sent")
+        if over := await band(order):
+            step = Transition(State.EXPIRED_UNSENT, "drain", reason=f"{over} before it could be sent")
             await books.transition(order.ref_id, step, lease)
         elif not _waits(order.intent, unclear) and await send(order, books, broker, lease) is State.UNKNOWN:
             unclear.add((order.intent.symbol, order.intent.reduces))
@@ -70,7 +70,7 @@ async def _rejected(order: StoredOrder, broker: Broker, reason: str) -> Transiti
     return Transition(State.REJECTED, "broker", reason=reason)
 
 
-async def resolve(books: BookStore, broker: Broker, lease: Lease, in_band: InBand) -> int:
+async def resolve(books: BookStore, broker: Broker, lease: Lease, band: Band) -> int:
     """Resolve every order whose fate is not known; how many there were. Run it before anything new is sent."""
     open_orders = await books.open_orders()
     lost = [
@@ -86,7 +86,7 @@ async def resolve(books: BookStore, broker: Broker, lease: Lease, in_band: InBan
     listings = [await broker.orders(since) for _ in range(LISTINGS)]
     listed = {update.ref_id: update for listing in listings for update in listing if update.ref_id is not None}
     for order in lost:
-        await _settle(order, listed.get(order.ref_id), listings, books, broker, lease, in_band)
+        await _settle(order, listed.get(order.ref_id), listings, books, broker, lease, band)
     return len(lost)
 
 
@@ -97,17 +97,17 @@ async def _settle(
     books: BookStore,
     broker: Broker,
     lease: Lease,
-    in_band: InBand,
+    band: Band,
 ) -> None:
     if update is not None:
         await books.transition(order.ref_id, Transition.of(update, "listed"), lease)
-    elif await in_band(order):
-        await send(order, books, broker, lease)
-    else:
+    elif over := await band(order):
         proof = {"listings": len(listings), "orders_listed": [len(listing) for listing in listings]}
-        reason = "not among the broker's orders, and its session is over"
+        reason = f"not among the broker's orders, and {over}"
         step = Transition(State.EXPIRED_UNSENT, "resolve", reason=reason, detail=proof)
         await books.transition(order.ref_id, step, lease)
+    else:
+        await send(order, books, broker, lease)
 
 
 async def collect(books: BookStore, broker: Broker, lease: Lease, session: dt.date) -> tuple[int, int]:

@@ -15,6 +15,7 @@ import contextlib
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from quaestor.errors import BooksDisagree
 from quaestor.ledger import Lot, shares
@@ -22,11 +23,16 @@ from quaestor.operations.trade import ENTRIES, LEASE_WAIT, Floor, recover
 from quaestor.orders import Execution, OrderUpdate, State, trimmed
 from quaestor.ports import Alerts, BookStore, Broker, ControlStore, Reconciliation, StoredOrder
 
+if TYPE_CHECKING:
+    from quaestor.config import RiskSection
+
 Difference = dict[str, str]
 ZERO = Decimal(0)
 
 
-async def reconcile(floor: Floor, holder: str, since: dt.date, flow_run_id: str | None) -> Reconciliation:
+async def reconcile(
+    floor: Floor, limits: RiskSection, holder: str, since: dt.date, flow_run_id: str | None
+) -> Reconciliation:
     """Compare everything since a session, keep the outcome, latch or clear the stop of entries.
 
     Raises LeaseHeld while another process is the account's single writer.
@@ -34,7 +40,7 @@ async def reconcile(floor: Floor, holder: str, since: dt.date, flow_run_id: str 
     account = floor.books.account
     async with floor.leases.hold(account, holder, LEASE_WAIT) as lease:
         with contextlib.suppress(BooksDisagree):  # what cannot be booked is a difference below
-            await recover(floor, lease)
+            await recover(floor, limits, lease)
         outcome = await _compare(floor.books, floor.broker, since)
         await floor.control.save_reconciliation(account, outcome, flow_run_id)
         await _act(outcome, account, floor.control, floor.alerts)

@@ -21,13 +21,15 @@ import datetime as dt
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from quaestor.calendar import next_session, previous_session, session_close, session_open, sessions
 from quaestor.errors import BadInput, BooksDisagree
 from quaestor.ledger import Equity, deposit, shares, value
+from quaestor.operations.band import band
 from quaestor.operations.decide import Mandate, Standing, decide
 from quaestor.operations.marks import marked
-from quaestor.operations.outbox import UNCLEAR, collect, drain, resolve
+from quaestor.operations.outbox import UNCLEAR, Band, collect, drain, resolve
 from quaestor.orders import Side
 from quaestor.ports import (
     Alerts,
@@ -44,6 +46,9 @@ from quaestor.ports import (
     StoredSignal,
 )
 from quaestor.sizing import strategy_shares
+
+if TYPE_CHECKING:
+    from quaestor.config import RiskSection
 
 LEASE_WAIT = 40.0  # seconds: longer than an abandoned lease lives
 ENTRIES = "entries"  # the latch that stops entries
@@ -62,6 +67,10 @@ class Floor:
     alerts: Alerts
     broker: Broker
     market: ReplayMarket
+
+    def band(self, limits: RiskSection) -> Band:
+        """How long, and how far from its price, an order may be sent here."""
+        return band(self.market, self.quotes, limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +152,7 @@ async def trade(
         marks = await _marks(floor.books)
         ahead = [day for day in days if marks.last is None or day > marks.last.session]
         await _open_account(floor, mandate, ahead)
-        resolved = await resolve(floor.books, floor.broker, lease, band(floor))
+        resolved = await resolve(floor.books, floor.broker, lease, floor.band(mandate.limits))
         wanted = await _signals(floor, mandate, ahead)
         for day in ahead:
             signals = wanted.get(previous_session(day), [])
@@ -191,10 +200,11 @@ async def _session(
 ) -> Equity:
     await _open(floor, day, marks.last)
     await _decide_once(floor, mandate, day, signals, run, lease, marks)
-    busy = await _send(floor, lease)
+    band = floor.band(mandate.limits)
+    busy = await _send(floor, band, lease)
     await floor.market.close_session(day)
     if busy:  # the band is over: what was not sent expires, what is unresolved is listed or was never sent
-        await _send(floor, lease)
+        await _send(floor, band, lease)
     await _collect(floor, mandate, day, lease)
     return await _settle(floor, mandate, day)
 
@@ -205,12 +215,12 @@ async def _open(floor: Floor, day: dt.date, last: Equity | None) -> None:
     await _book_splits(floor, day, last)
 
 
-async def _send(floor: Floor, lease: Lease) -> bool:
+async def _send(floor: Floor, band: Band, lease: Lease) -> bool:
     """Send what is planned and resolve what is unclear, until nothing is; whether there was any open order."""
     for _ in range(TRIES):
-        if not await drain(floor.books, floor.broker, lease, band(floor)):
+        if not await drain(floor.books, floor.broker, lease, band):
             return False
-        if not await resolve(floor.books, floor.broker, lease, band(floor)):
+        if not await resolve(floor.books, floor.broker, lease, band):
             break
     return True
 
@@ -235,6 +245,7 @@ async def _standing(floor: Floor, mandate: Mandate, marks: Marks) -> Standing:
     equity, opening = (marks.last.equity, marks.last.capital) if marks.last else (cash, cash)
     open_orders = await floor.books.open_orders()
     unclear = [order.intent for order in open_orders if order.state in UNCLEAR]
+    session, phase = await floor.market.clock()
     return Standing(
         equity=equity,
         previous_equity=marks.before if marks.before is not None else opening,
@@ -242,6 +253,8 @@ async def _standing(floor: Floor, mandate: Mandate, marks: Marks) -> Standing:
         cash=cash,
         lots=await floor.books.lots(),
         latches=tuple(latch.name for latch in await floor.control.latches(mandate.account)),
+        trading=session if phase == "open" else None,
+        halted=await floor.broker.halted(),
         unknown=frozenset(intent.symbol for intent in unclear),
         unknown_exits=frozenset(intent.symbol for intent in unclear if intent.reduces),
         selling=strategy_shares([_unsold(order) for order in open_orders if order.intent.side is Side.SELL]),
@@ -252,7 +265,7 @@ def _unsold(order: StoredOrder) -> tuple[str, str, Decimal]:
     return order.intent.strategy, order.intent.symbol, order.intent.quantity - order.filled
 
 
-async def recover(floor: Floor, lease: Lease) -> int:
+async def recover(floor: Floor, limits: RiskSection, lease: Lease) -> int:
     """Bring the books to where the broker is after a writer died: splits, unresolved orders, fills; how many of them.
 
     Sends nothing but what was decided and is still in its band.
@@ -261,7 +274,7 @@ async def recover(floor: Floor, lease: Lease) -> int:
     if session is None:
         return 0
     await _book_splits(floor, session, await floor.books.last_equity())
-    resolved = await resolve(floor.books, floor.broker, lease, band(floor))
+    resolved = await resolve(floor.books, floor.broker, lease, floor.band(limits))
     await collect(floor.books, floor.broker, lease, session)
     return resolved
 
@@ -271,15 +284,6 @@ async def _book_splits(floor: Floor, day: dt.date, last: Equity | None) -> None:
     for session in sessions(last.session + dt.timedelta(days=1), day) if last else [day]:
         for split in await floor.quotes.splits(session):
             await floor.books.book_split(split, session_open(session))
-
-
-def band(floor: Floor) -> Callable[[StoredOrder], Awaitable[bool]]:
-    """An order of a session may be sent only while the market stands before that session's open."""
-
-    async def in_band(order: StoredOrder) -> bool:
-        return await floor.market.clock() == (order.intent.session, "open")
-
-    return in_band
 
 
 async def _collect(floor: Floor, mandate: Mandate, day: dt.date, lease: Lease) -> int:

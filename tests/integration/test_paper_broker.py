@@ -166,6 +166,22 @@ async def test_an_order_after_the_close_is_rejected(broker: PaperBroker) -> None
         await broker.submit(BUY)
 
 
+async def test_a_halted_symbol_takes_no_orders_and_does_not_trade_until_the_halt_ends(broker: PaperBroker) -> None:
+    await broker.open_session(DAYS[0])
+    await broker.submit(replace(BUY, time_in_force=TimeInForce.GTC))
+    await broker.halt("AAPL", "news pending")
+    assert await broker.halted() == {"AAPL"}
+    with pytest.raises(BrokerRejected, match="AAPL is halted: news pending"):
+        await broker.submit(replace(BUY, cause_key="another"))
+    await broker.close_session(DAYS[0])
+    assert await broker.executions() == [], "nothing trades while it is halted"
+    await broker.end_halt("AAPL")
+    assert await broker.halted() == frozenset()
+    await broker.open_session(DAYS[1])
+    await broker.close_session(DAYS[1])
+    assert [execution.price for execution in await broker.executions()] == [D("103.95")], "at the collar, then"
+
+
 async def test_cash_is_promised_to_the_orders_that_came_first(broker: PaperBroker) -> None:
     await broker.open_session(DAYS[0])
     await broker.submit(order(quantity=D(500)))  # 500 · 103.95 at the collar

@@ -65,7 +65,7 @@ async def trade_market(database: Database, last: dt.date, broker: PaperBroker) -
     floor = wiring.floor(database, "paper", broker, wiring.alerts(Path(), console=False))
     days = await trade.pending(floor, plan.mandate, None, last)
     await trade.trade(floor, plan.mandate, days, run, "test")
-    outcome = await reconcile.reconcile(floor, "test", FIRST, "flow-run")
+    outcome = await reconcile.reconcile(floor, RiskSection(), "test", FIRST, "flow-run")
     assert outcome.ok
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -66,6 +67,8 @@ pictures = st.builds(
     shares=holdings,
     prices=st.fixed_dictionaries(dict.fromkeys(SYMBOLS, dollars(50, 500))),
     bar_age=st.sampled_from([*[{"AAPL": 1, "IBM": 1}] * 4, {"AAPL": 1, "IBM": 2}, {"AAPL": 1}]),
+    trading=mostly(st.just(SESSION), st.sampled_from([None, SESSION + dt.timedelta(days=1)])),
+    halted=few,
     latches=st.sampled_from([(), (), (), (), ("entries",)]),
     unknown=few,
     unknown_exits=few,
@@ -89,10 +92,17 @@ def asked(draw: st.DrawFn) -> Wanted:
         cause_key=f"{symbol}|1d",
         side=side,
         quantity=quantity,
-        reference_price=draw(mostly(dollars(50, 500), odd)),
+        reference_price=draw(mostly(share(0.85, 1.15), odd)),  # of the last price: `priced` makes dollars of it
         reduces=reduces,
     )
     return Wanted(intent, signal, D(0), D(0), D(0))
+
+
+def priced(wanted: Sequence[Wanted], picture: Picture) -> list[Wanted]:
+    def at(intent: Intent) -> Intent:
+        return replace(intent, reference_price=intent.reference_price * picture.prices[intent.symbol])
+
+    return [replace(want, intent=at(want.intent)) for want in wanted]
 
 
 @settings(deadline=None, max_examples=300)
@@ -100,7 +110,7 @@ def asked(draw: st.DrawFn) -> Wanted:
 def test_no_accepted_set_of_orders_breaks_a_limit(
     wanted: Sequence[Wanted], picture: Picture, risk: RiskSection
 ) -> None:
-    intents, refusals = judge(wanted, picture, risk, picture.equity, Run())
+    intents, refusals = judge(priced(wanted, picture), picture, risk, picture.equity, Run())
     assert len(intents) + len(refusals) == len(wanted), "every order is sent or refused"
     buys = [i for i in intents if not i.reduces]
     sells = [i for i in intents if i.reduces]
@@ -111,6 +121,10 @@ def test_no_accepted_set_of_orders_breaks_a_limit(
     for intent in intents:
         assert picture.bar_age[intent.symbol] <= risk.max_bar_age
         assert intent.quantity > 0 < intent.reference_price
+        away = abs(Fraction(intent.reference_price) / Fraction(picture.prices[intent.symbol]) - 1)
+        assert away <= (risk.price_band_exits if intent.reduces else risk.price_band)
+        assert intent.symbol not in picture.halted
+        assert intent.session == picture.trading
     assert len({(i.strategy, i.symbol, i.side) for i in intents}) == len(intents)
 
 
@@ -151,7 +165,7 @@ def never_through_zero(sells: Sequence[Intent], picture: Picture) -> None:
 def test_an_order_is_refused_by_a_rule_that_it_really_fails(
     wanted: Sequence[Wanted], picture: Picture, risk: RiskSection
 ) -> None:
-    _, refusals = judge(wanted, picture, risk, picture.equity, Run())
+    _, refusals = judge(priced(wanted, picture), picture, risk, picture.equity, Run())
     for refusal in refusals:
         failing = [check for check in refusal.provenance["checks"] if not check["ok"]]
         assert failing[0]["rule"] == refusal.rule
@@ -165,7 +179,8 @@ def test_all_that_is_held_can_always_be_sold_unless_sanity_forbids(
 ) -> None:
     strategy, symbol = sleeve
     free = picture.sellable(strategy, symbol)
-    sane = symbol in picture.bar_age and picture.bar_age[symbol] <= risk.max_bar_age
+    fresh = symbol in picture.bar_age and picture.bar_age[symbol] <= risk.max_bar_age
+    sane = fresh and symbol not in picture.halted and picture.trading == SESSION
     signal = StoredSignal(strategy, "d", "v", {}, symbol, BAR_END.date(), BAR_END, 0.0, 1, {"close": 50.0}, None)
     intent = Intent("main", strategy, symbol, SESSION, "k", Side.SELL, free, picture.prices[symbol], reduces=True)
     intents, _ = judge([Wanted(intent, signal, D(0), free, D(0))], picture, risk, picture.equity, Run())

@@ -37,6 +37,7 @@ PICTURE = Picture(
     shares={("momentum", "AAPL"): D(30), ("rsi_reversion", "IBM"): D(40)},
     prices={"AAPL": D(400), "IBM": D(200), "MSFT": D(30)},
     bar_age={"AAPL": 1, "IBM": 1, "MSFT": 1},
+    trading=SESSION,
 )
 
 
@@ -73,6 +74,18 @@ CASES = [
     ("bar_age", (leave(),), (leave(), seen(bar_age={})), "an unknown symbol, even for an exit"),
     ("bar_age", (entry(), seen(bar_age={"AAPL": 3}), limits(max_bar_age=3)),
      (entry(), seen(bar_age={"AAPL": 3})), "as it was set"),
+    ("tick", (entry(limit_price=D("400.01")),), (entry(limit_price=D("400.005")),), "half a cent"),
+    ("tick", (entry(limit_price=D("0.9001")), seen(prices={**PICTURE.prices, "AAPL": D(400)})),
+     (entry(limit_price=D("0.90005")),), "a penny stock's step"),
+    ("tick", (leave(limit_price=D("400.01")),), (leave(limit_price=D("NaN")),), "no price, even for an exit"),
+    ("price_band", (entry(limit_price=D(440)),), (entry(limit_price=D("440.01")),), "a purchase far above the market"),
+    ("price_band", (entry(limit_price=D(1)),), (entry(), seen(prices={"IBM": D(200)})), "no price to compare with"),
+    ("price_band", (entry(reference_price=D(360)),), (entry(reference_price=D(359)),), "decided on another market"),
+    ("price_band", (leave(limit_price=D(200)),), (leave(limit_price=D("199.99")),), "an exit's band is wider"),
+    ("halted", (entry(), seen(halted=frozenset({"IBM"}))), (entry(), seen(halted=frozenset({"AAPL"}))), "a halt"),
+    ("session_closed", (entry(),), (entry(), seen(trading=None)), "the market is closed"),
+    ("session_closed", (leave(),),
+     (leave(), seen(trading=SESSION + dt.timedelta(days=1))), "the session is over, even for an exit"),
     ("duplicate", (entry(), seen(passed=(entry(symbol="MSFT"),))), (entry(), seen(passed=(entry(),))), "two at once"),
     ("duplicate", (leave(),), (leave(quantity=D(10)), seen(passed=(leave(quantity=D(10)),))), "two exits at once"),
     ("reduce_only", (leave(quantity=D(30)),), (leave(quantity=D("30.000001")),), "never through zero"),
@@ -138,6 +151,10 @@ def test_an_exit_passes_every_limit_on_loss_exposure_and_rate() -> None:
         pytest.param(leave(reference_price=D(-1)), PICTURE, "reference_price", id="price"),
         pytest.param(leave(), seen(bar_age={"AAPL": 9}), "bar_age", id="stale"),
         pytest.param(leave(), seen(passed=(leave(quantity=D(1)),)), "duplicate", id="twice"),
+        pytest.param(leave(limit_price=D("400.001")), PICTURE, "tick", id="off the tick"),
+        pytest.param(leave(reference_price=D(900)), PICTURE, "price_band", id="far from the market"),
+        pytest.param(leave(), seen(halted=frozenset({"AAPL"})), "halted", id="halted"),
+        pytest.param(leave(), seen(trading=None), "session_closed", id="closed"),
     ],
 )
 def test_an_exit_passes_no_rule_of_sanity(order: Intent, picture: Picture, rule: str) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from quaestor.bars import Bar
 from quaestor.calendar import session_close, session_open, sessions
 from quaestor.doors.postgres.sql import queries
 from quaestor.errors import BadInput, BrokerRejected
@@ -83,6 +84,9 @@ class PaperBroker:
             raise BrokerRejected(
                 f"The market stands at {stands}; an order for session {intent.session} is not accepted."
             )
+        halted = {row["symbol"]: row["reason"] for row in await (await self._execute(connection, "halts")).fetchall()}
+        if intent.symbol in halted:
+            raise BrokerRejected(f"{intent.symbol} is halted: {halted[intent.symbol]}.")
         if intent.quantity <= 0:
             raise BrokerRejected(f"Quantity must be positive, not {intent.quantity}.")
         working = await (await self._execute(connection, "working_orders")).fetchall()
@@ -129,6 +133,10 @@ class PaperBroker:
         held = {row["symbol"]: trimmed(row["quantity"]) for row in rows if row["symbol"] is not None}
         return Account(rows[0]["cash"], held)
 
+    async def halted(self) -> frozenset[str]:
+        """Symbols that take no orders now."""
+        return frozenset(row["symbol"] for row in await self._fetch("halts"))
+
     # ── the market ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def fund(self, cash: Decimal) -> None:
@@ -165,6 +173,18 @@ class PaperBroker:
         terms = {"numerator": split.ratio.numerator, "denominator": split.ratio.denominator}
         await self._execute(connection, "rescale_orders", symbol=split.symbol, **terms)
 
+    async def halt(self, symbol: str, reason: str) -> None:
+        """From now on the symbol takes no new orders and its working orders do not trade."""
+        await self._change("halt", symbol=symbol, reason=reason)
+
+    async def end_halt(self, symbol: str) -> None:
+        """The symbol trades again."""
+        await self._change("end_halt", symbol=symbol)
+
+    async def _change(self, name: str, **parameters: Any) -> None:
+        async with self._database.transaction() as connection:
+            await self._execute(connection, name, **parameters)
+
     async def close_session(self, session: dt.date) -> None:
         """Trade the session: match working orders on its bars; day orders that did not fill expire at the close."""
         async with self._database.transaction() as connection:
@@ -175,13 +195,14 @@ class PaperBroker:
                 raise BadInput(
                     f"Session {session} is not open (the market stands at {account['session']}); open it first."
                 )
+            halted = {row["symbol"] for row in await (await self._execute(connection, "halts")).fetchall()}
             for order in await (await self._execute(connection, "working_orders")).fetchall():
-                await self._trade(connection, order, session)
+                bar = None if order["symbol"] in halted else await self._quotes.bar(order["symbol"], session)
+                await self._trade(connection, order, bar, session)
             await self._execute(connection, "move_clock", session=session, phase="closed")
 
-    async def _trade(self, connection: Connection, order: Mapping[str, Any], session: dt.date) -> None:
+    async def _trade(self, connection: Connection, order: Mapping[str, Any], bar: Bar | None, session: dt.date) -> None:
         side, order_type = Side(order["side"]), OrderType(order["order_type"])
-        bar = await self._quotes.bar(order["symbol"], session)
         if bar is not None:
             price = fill_price(bar, side, order_type, order["limit_price"], order["reference_price"], self._costs)
             if price is not None:

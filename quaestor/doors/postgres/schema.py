@@ -417,6 +417,15 @@ paper_position = Table(
     schema="paper",
 )
 
+paper_halt = Table(
+    "halt",
+    metadata,
+    _text("alias", primary_key=True),
+    _text("symbol", primary_key=True),
+    _text("reason"),
+    schema="paper",
+)
+
 paper_split = Table(
     "applied_split",
     metadata,

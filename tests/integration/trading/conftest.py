@@ -147,7 +147,7 @@ class Desk:
         return await trade(floor, self.plan.mandate, days, Run("flow-run", "commit", self.plan.digest), holder)
 
     async def reconcile(self) -> Reconciliation:
-        return await reconcile(self.floor(), "reconciler", dt.date.min, None)
+        return await reconcile(self.floor(), self.plan.mandate.limits, "reconciler", dt.date.min, None)
 
     async def latches(self) -> list[str]:
         return [latch.name for latch in await self.floor().control.latches("paper")]

@@ -6,10 +6,12 @@ import datetime as dt
 import random
 import uuid
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from quaestor.bars import Bar
 from quaestor.errors import BrokerAmbiguous, BrokerRejected
 from quaestor.orders import Intent, OrderUpdate
 
@@ -100,13 +102,45 @@ async def test_an_order_that_never_gets_through_expires_unsent_with_its_proof(de
     await desk.trade(FIRST, FIRST, broker=line)
     rows = desk.fetch("select symbol, state, reason from intent join order_state using (ref_id) order by 1, strategy")
     assert rows[:2] == [
-        ("AAPL", "expired_unsent", "not among the broker's orders, and its session is over"),
+        ("AAPL", "expired_unsent", "not among the broker's orders, and its session was over"),
         ("AAPL", "expired_unsent", "its session was over before it could be sent"),
     ], "the second waited for the first"
     assert {row[1] for row in rows[2:]} == {"filled"}
     ((proof,),) = desk.fetch("select detail from order_event where cause = 'resolve'")
     assert (proof["listings"], len(proof["orders_listed"])) == (2, 2)
     assert max(line.tries.values()) > 1, "it was tried again while there was time"
+    assert (await desk.reconcile()).ok
+
+
+async def test_an_order_whose_price_is_gone_is_not_sent_again(desk: Desk) -> None:
+    class Crash(BadLine):
+        """The line loses an order to buy Apple while its price halves."""
+
+        halved = False
+
+        async def carry(self, intent: Intent, attempt: int) -> OrderUpdate:
+            if intent.symbol == "AAPL":
+                self.halved = True
+                raise BrokerAmbiguous(f"The line is dead, {attempt} times.")
+            return await self.real.submit(intent)
+
+    class Quotes:
+        def __init__(self, real: Any, line: Crash) -> None:
+            self.real, self.line = real, line
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.real, name)
+
+        async def last_bar(self, symbol: str, upto: dt.date) -> Bar | None:
+            bar = await self.real.last_bar(symbol, upto)
+            return replace(bar, close=bar.close / 2) if bar and symbol == "AAPL" and self.line.halved else bar
+
+    line = Crash(desk)
+    await desk.trade(FIRST, FIRST, broker=line, quotes=Quotes(desk.floor().quotes, line))
+    rows = desk.fetch("select state, reason from intent join order_state using (ref_id) where symbol = 'AAPL'")
+    assert {state for state, _ in rows} == {"expired_unsent"}
+    assert all("outside the band (price_band: observed 1.000000, limit 0.10)" in reason for _, reason in rows)
+    assert max(line.tries.values()) == 1, "sent once, and never again at another price"
     assert (await desk.reconcile()).ok
 
 

@@ -91,3 +91,16 @@ update paper.position set quantity = %(quantity)s where alias = %(alias)s and sy
 insert into paper.applied_split (alias, symbol, session) values (%(alias)s, %(symbol)s, %(session)s)
 on conflict do nothing
 returning symbol
+
+-- name: halt
+-- The market takes no orders for the symbol.
+insert into paper.halt (alias, symbol, reason) values (%(alias)s, %(symbol)s, %(reason)s)
+on conflict (alias, symbol) do update set reason = excluded.reason
+
+-- name: end_halt
+-- It takes them again.
+delete from paper.halt where alias = %(alias)s and symbol = %(symbol)s
+
+-- name: halts
+-- Symbols that take no orders, and why.
+select symbol, reason from paper.halt where alias = %(alias)s order by symbol
