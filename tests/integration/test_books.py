@@ -21,7 +21,7 @@ from quaestor.doors.postgres import migrate
 from quaestor.doors.postgres.books import BookStore
 from quaestor.doors.postgres.control import ControlStore, LeaseStore
 from quaestor.doors.postgres.database import Database
-from quaestor.errors import BooksDisagree, DatabaseDown, LeaseHeld, PartMissing
+from quaestor.errors import BadInput, BooksDisagree, DatabaseDown, LeaseHeld, PartMissing
 from quaestor.ledger import Equity, deposit
 from quaestor.orders import Execution, Intent, Side, State
 from quaestor.ports import Decision, Lease, Reconciliation, Run, Transition
@@ -96,7 +96,7 @@ async def test_the_same_intent_is_never_committed_twice_and_takes_its_whole_deci
     assert await books.decide(decision(INTENT), lease)
     bigger = replace(INTENT, quantity=D(200))
     new = replace(INTENT, symbol="IBM")
-    with pytest.raises(psycopg.errors.UniqueViolation):
+    with pytest.raises(BadInput, match="pk_intent"):
         await books.decide(decision(new, bigger, session=NEXT_DAY), lease)
     assert await books.decided(DAY, NEXT_DAY) == {DAY}
     assert [order.intent.symbol for order in await books.open_orders()] == ["AAPL"]
@@ -109,7 +109,7 @@ async def test_the_key_of_an_intent_is_unique_even_under_another_ref_id(
     names = "account, strategy, symbol, session, cause_key, side, leg, quantity, order_type, time_in_force"
     rest = f"{names}, reference_price, reduces, provenance"
     copy = f"insert into intent (ref_id, {rest}) select %s, {rest} from intent"
-    with pytest.raises(psycopg.errors.UniqueViolation, match="cause_key"):
+    with pytest.raises(BadInput, match="cause_key"):
         async with database.transaction() as connection:
             await connection.execute(copy.encode(), [uuid.uuid4()])
 
@@ -266,13 +266,13 @@ async def test_what_is_written_is_never_changed(database: Database, books: BookS
     for table, column in columns.items():
         before = await database.fetch(f"select * from {table}".encode())
         for change in (f"update {table} set {column} = {column}", f"delete from {table}"):
-            with pytest.raises(psycopg.errors.RaiseException, match=f"{table} is append-only"):
+            with pytest.raises(BooksDisagree, match=f"{table} is append-only"):
                 await database.fetch(change.encode())
         assert await database.fetch(f"select * from {table}".encode()) == before != []
 
 
 async def test_an_entry_that_does_not_balance_cannot_be_committed(database: Database, books: BookStore) -> None:
-    with pytest.raises(psycopg.errors.RaiseException, match=r"does not balance: its postings sum to 0\.010000"):
+    with pytest.raises(BooksDisagree, match=r"does not balance: its postings sum to 0\.010000"):
         await write_entry(database, D("5.01"), D("-5"))
     assert await database.fetch(b"select * from entry") == []
     assert await books.balances() == {}

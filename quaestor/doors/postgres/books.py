@@ -161,7 +161,7 @@ class BookStore:
 
     async def shares_by_journal(self) -> dict[str, Decimal]:
         """Shares by symbol as the journal's postings say."""
-        return {row["symbol"]: trimmed(row["quantity"]) for row in await self._fetch("shares_by_fills")}
+        return {row["symbol"]: trimmed(row["quantity"]) for row in await self._fetch("shares_by_journal")}
 
     async def booked_fills(self, since: dt.date) -> set[str]:
         """Ids of executions of sessions ≥ since that are in the books."""

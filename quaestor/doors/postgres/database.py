@@ -5,12 +5,13 @@ Every write runs in a transaction; UTC; a statement may take a minute, a lock te
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit, urlunsplit
 
+from quaestor.doors.postgres.translated import refused, translated
 from quaestor.errors import BadConfig, DatabaseDown, PartMissing
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 5  # seconds
 OPTIONS = "-c timezone=UTC -c statement_timeout=60s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
 LOWEST_VERSION = 150000  # PostgreSQL 15
+NOT_UNDERSTOOD = (
+    "The database URL is not understood; write postgresql://USER:PASSWORD@HOST:PORT/NAME, "
+    "with %XX for a special character of the password."
+)
 
 
 class Database:
@@ -29,6 +34,7 @@ class Database:
 
     def __init__(self, uri: str, release: Callable[[], None] | None = None, size: int = 8) -> None:
         self.uri = uri
+        self._place = shown(uri)
         self._release = release
         self._size = size
         self._pool: AsyncConnectionPool[Connection] | None = None
@@ -47,7 +53,8 @@ class Database:
     ) -> None:
         try:
             if self._pool is not None:
-                await self._pool.close()
+                with translated(self._place):
+                    await self._pool.close()
         finally:
             self._give_back()
 
@@ -61,23 +68,22 @@ class Database:
             "row_factory": dict_row,
             "autocommit": True,
         }
-        self._pool = AsyncConnectionPool(
-            self.uri, min_size=0, max_size=self._size, kwargs=arguments, open=False, timeout=30
-        )
-        await self._pool.open()
+        with translated(self._place):
+            self._pool = AsyncConnectionPool(
+                self.uri, min_size=0, max_size=self._size, kwargs=arguments, open=False, timeout=30
+            )
+            await self._pool.open()
 
     async def _check(self) -> None:
         """One plain connection first: a pool would hide why it cannot connect."""
         import psycopg
 
-        try:
+        with connecting(self.uri):
             async with await psycopg.AsyncConnection.connect(self.uri, connect_timeout=CONNECT_TIMEOUT) as connection:
                 version = connection.info.server_version
-        except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
-            raise no_answer(self.uri, error) from error
         if version < LOWEST_VERSION:
             raise PartMissing(
-                f"The database at {shown(self.uri)} is PostgreSQL {version // 10000}; Quaestor needs 15 or newer."
+                f"The database at {self._place} is PostgreSQL {version // 10000}; Quaestor needs 15 or newer."
             )
 
     def _give_back(self) -> None:
@@ -99,31 +105,30 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
-        """A connection of the pool; its errors in our words."""
-        import psycopg
-
+        """A connection of the pool; its errors in our words, and those of all that is done with it."""
         if self._pool is None:
             raise DatabaseDown("The database door is closed; open it with `async with`.")
-        try:
+        with translated(self._place):
             async with self._pool.connection() as connection:
                 yield connection
-        except psycopg.errors.UndefinedTable as error:
-            raise PartMissing(
-                "The database has no Quaestor tables yet (or old ones). Run `quaestor db upgrade`."
-            ) from error
-        except (psycopg.errors.ConnectionException, psycopg.errors.OperationalError) as error:
-            if isinstance(error, psycopg.errors.QueryCanceled | psycopg.errors.LockNotAvailable):
-                raise DatabaseDown(f"A statement took too long and was ended: {error}".strip()) from error
-            raise DatabaseDown(f"The database connection broke: {' '.join(str(error).split())}") from error
 
 
-def no_answer(uri: str, error: BaseException) -> DatabaseDown:
-    """The error for a server that cannot be reached: where, what it said first, the cure."""
-    said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return DatabaseDown(
-        f"The database at {shown(uri)} does not answer: {said.rstrip('.')}. "
-        "Check QUAESTOR_DATABASE_URL or [database] url, or unset both to use the embedded server."
-    )
+@contextmanager
+def connecting(uri: str) -> Iterator[None]:
+    """The errors of a first connection in our words: where, what the server said first, the cure.
+
+    psycopg finds fault with a URI by repeating its parts, a password for one: of that nothing is told.
+    """
+    import psycopg
+
+    try:
+        yield
+    except (psycopg.ProgrammingError, UnicodeError) as error:
+        if getattr(error, "sqlstate", None):
+            raise refused(error, shown(uri)) from error
+        raise BadConfig(NOT_UNDERSTOOD) from None
+    except psycopg.Error as error:
+        raise refused(error, shown(uri)) from error
 
 
 def shown(uri: str) -> str:
@@ -169,10 +174,7 @@ def _parts(url: str) -> SplitResult:
     )
     if plain and not secret:
         return parts
-    raise BadConfig(
-        "The database URL is not understood; write postgresql://USER:PASSWORD@HOST:PORT/NAME, "
-        "with %XX for a special character of the password."
-    )
+    raise BadConfig(NOT_UNDERSTOOD)
 
 
 def _has_port(parts: SplitResult) -> bool:

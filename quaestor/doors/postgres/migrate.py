@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quaestor.doors.postgres.database import CONNECT_TIMEOUT, no_answer
+from quaestor.doors.postgres.database import CONNECT_TIMEOUT, connecting, shown
+from quaestor.doors.postgres.translated import first_line, refused, translate
+from quaestor.errors import PartMissing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,9 +24,16 @@ def upgrade(uri: str) -> str:
     if current(uri) == head():
         return head()
     from alembic import command
+    from alembic.util import CommandError
 
     with _connection(uri) as connection:
-        command.upgrade(_config(connection), "head")
+        try:
+            command.upgrade(_config(connection), "head")
+        except CommandError as error:
+            raise PartMissing(
+                f"The tables of {shown(uri)} cannot be upgraded by this code, which ends at {head()}: "
+                f"{first_line(error)}. Are they newer? Then install the newer Quaestor."
+            ) from error
         return head()
 
 
@@ -37,13 +46,11 @@ def current(uri: str) -> str | None:
     """The revision the database has; None for one without our tables."""
     import psycopg
 
-    try:
-        with psycopg.connect(uri, connect_timeout=CONNECT_TIMEOUT) as connection:
+    with connecting(uri), psycopg.connect(uri, connect_timeout=CONNECT_TIMEOUT) as connection:
+        try:
             row = connection.execute("select version_num from alembic_version").fetchone()
-    except psycopg.errors.UndefinedTable:
-        return None
-    except psycopg.OperationalError as error:
-        raise no_answer(uri, error) from error
+        except psycopg.errors.UndefinedTable:
+            return None
     return str(row[0]) if row else None
 
 
@@ -77,7 +84,7 @@ def _config(connection: Connection) -> Any:
 @contextmanager
 def _connection(uri: str) -> Iterator[Connection]:
     from sqlalchemy import create_engine, text
-    from sqlalchemy.exc import OperationalError
+    from sqlalchemy.exc import OperationalError, SQLAlchemyError
     from sqlalchemy.pool import NullPool
 
     engine = create_engine(uri.replace("postgresql://", "postgresql+psycopg://", 1), poolclass=NullPool)
@@ -86,6 +93,8 @@ def _connection(uri: str) -> Iterator[Connection]:
             connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
             yield connection
     except OperationalError as error:
-        raise no_answer(uri, error.orig or error) from error
+        raise refused(error.orig or error, shown(uri)) from error
+    except SQLAlchemyError as error:
+        raise translate(getattr(error, "orig", None) or error, shown(uri)) from error
     finally:
         engine.dispose()

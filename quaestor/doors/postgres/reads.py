@@ -6,9 +6,10 @@ import datetime as dt
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from quaestor.doors.postgres.database import OPTIONS, no_answer
+from quaestor.doors.postgres.database import OPTIONS, connecting, shown
 from quaestor.doors.postgres.sql import queries
-from quaestor.errors import DatabaseDown, NotFound, PartMissing
+from quaestor.doors.postgres.translated import translated
+from quaestor.errors import DatabaseDown, NotFound
 
 if TYPE_CHECKING:
     import psycopg
@@ -30,12 +31,10 @@ class Reads:
         import psycopg
         from psycopg.rows import dict_row
 
-        try:
+        with connecting(self._uri):
             self._connection = psycopg.connect(self._uri, options=OPTIONS, connect_timeout=5, row_factory=dict_row)
-        except psycopg.Error as error:
-            raise no_answer(self._uri, error) from error
-        self._connection.read_only = True
-        self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            self._connection.read_only = True
+            self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         return self
 
     def __exit__(
@@ -46,14 +45,10 @@ class Reads:
 
     def rows(self, name: str, **parameters: Any) -> list[Row]:
         """All rows of a named query (see sql/reads.sql)."""
-        import psycopg
-
         if self._connection is None:
             raise DatabaseDown("The console's connection is closed; open it with `with`.")
-        try:
+        with translated(shown(self._uri)):
             return self._connection.execute(SQL[name], {"account": self._account, **parameters}).fetchall()
-        except psycopg.errors.UndefinedTable as error:
-            raise PartMissing("The database has no Quaestor tables yet. Run `quaestor db upgrade`.") from error
 
     def row(self, name: str, **parameters: Any) -> Row | None:
         """The first row, or None."""

@@ -121,7 +121,7 @@ where account = %(account)s and quantity > 0 order by session, opened
 select p.ledger_account, sum(p.amount) as amount from posting p join entry e on e.id = p.entry_id
 where e.account = %(account)s group by p.ledger_account
 
--- name: shares_by_fills
+-- name: shares_by_journal
 -- Shares by symbol as fills and splits say, to compare with lots and the broker.
 select p.symbol, sum(p.quantity) as quantity from posting p join entry e on e.id = p.entry_id
 where e.account = %(account)s and p.ledger_account = 'positions' group by p.symbol having sum(p.quantity) <> 0
