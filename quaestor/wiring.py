@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quaestor.config import Config, RiskSection, StrategiesSection, digest, parse
-from quaestor.errors import BadConfig, PartMissing
+from quaestor.config import Config, RiskSection, StrategiesSection, StrategyUse, digest, line_of, parse
+from quaestor.errors import BadConfig, BadInput, NotFound, PartMissing
 from quaestor.exchange import Costs
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from quaestor.operations.report import Reported
     from quaestor.operations.trade import Floor
     from quaestor.ports import Alerts, BarStore, Quotes, Run, SignalStore, Source, Vault
-    from quaestor.strategies.catalogue import Built
+    from quaestor.strategies.catalogue import Built, Catalogue
 
 ROOT = Path(__file__).resolve().parents[1]  # the checkout (or the image's folder): flows, prefect.yaml
 FILE = "quaestor.toml"
@@ -51,6 +51,12 @@ class Loaded:
         """A folder named in the file, relative to the file (or to the checkout)."""
         base = self.path.parent if self.path is not None else ROOT
         return (base / folder).resolve()
+
+    def place(self, key: list[str]) -> str:
+        """Where a key stands, as `quaestor.toml:7`; the key itself where there is no file."""
+        if self.path is None:
+            return ".".join(key)
+        return f"{self.path}:{line_of(key, self.path.read_text(encoding='utf-8'))}"
 
 
 def home() -> Path:
@@ -155,14 +161,18 @@ def plan(
     chosen: StrategiesSection,
     folder: Path | None,
     risk: RiskSection,
+    place: Callable[[list[str]], str] = ".".join,
 ) -> Plan:
-    """Find and build the chosen strategies, and write the mandate that trades them over `symbols`."""
+    """Find and build the chosen strategies, and write the mandate that trades them over `symbols`.
+
+    Raises BadConfig for an unknown strategy or a parameter that cannot be used; `place` says where a key stands.
+    """
     from quaestor.doors import strategy_folder
     from quaestor.operations.decide import Mandate
     from quaestor.strategies.catalogue import Catalogue
 
     catalogue = Catalogue(strategy_folder.read(folder))
-    built = tuple(catalogue.build(use.name, use.parameters) for use in chosen.use)
+    built = tuple(_build(catalogue, n, use, place) for n, use in enumerate(chosen.use))
     mandate = Mandate(
         account=account,
         symbols=tuple(symbols),
@@ -174,6 +184,22 @@ def plan(
     )
     named = {"account": account, "cash": cash, "symbols": list(symbols), "digests": mandate.digests}
     return Plan(mandate, built, digest({**named, "weights": mandate.weights, "risk": risk}))
+
+
+def _build(catalogue: Catalogue, number: int, use: StrategyUse, place: Callable[[list[str]], str]) -> Built:
+    """The strategy of the n-th `[[strategies.use]]`."""
+    from quaestor.strategies.catalogue import BadParameter
+
+    key = ["strategies", "use", str(number)]
+    try:
+        catalogue.definition(use.name)
+    except NotFound as error:
+        raise BadConfig(f"{place([*key, 'name'])}: {error}") from error
+    try:
+        return catalogue.build(use.name, use.parameters)
+    except BadInput as error:
+        named = [error.parameter] if isinstance(error, BadParameter) else []
+        raise BadConfig(f"{place([*key, 'parameters', *named])}: {error}") from error
 
 
 def run_info(flow_run_id: str | None, config_digest: str) -> Run:
@@ -310,9 +336,8 @@ def configured_plan(loaded: Loaded) -> Plan:
     """What the configured account trades."""
     config = loaded.config
     folder = loaded.resolve(config.strategies.folder) if config.strategies.folder else None
-    return plan(
-        config.account.alias, config.account.cash, config.market.symbols, config.strategies, folder, config.risk
-    )
+    account, symbols = config.account, config.market.symbols
+    return plan(account.alias, account.cash, symbols, config.strategies, folder, config.risk, loaded.place)
 
 
 def bar_store(database: Database) -> BarStore:

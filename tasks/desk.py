@@ -44,9 +44,9 @@ class Desk:
         """What trades: the plan's strategies and limits."""
         return self.trading.open()
 
-    def run(self) -> Run:
-        """Who acts: this flow run, this commit, this plan."""
-        return wiring.run_info(flow_run_id(), self.plan().digest)
+    def run(self, plan: wiring.Plan) -> Run:
+        """Who acts: this flow run, this commit, the plan that was opened."""
+        return wiring.run_info(flow_run_id(), plan.digest)
 
     @asynccontextmanager
     async def floor(self) -> AsyncIterator[Floor]:

@@ -55,8 +55,9 @@ async def trade_sessions(desk: Desk, days: Sequence[dt.date]) -> dict[str, Any]:
             text = f"{day}: equity {equity.equity:,.2f}, {done} of {len(days)} sessions"
             await _tell(aupdate_progress_artifact(shown, progress=100.0 * done / len(days), description=text))
 
+    plan = desk.plan()
     async with desk.floor() as floor:
-        return asdict(await trade(floor, desk.plan().mandate, days, desk.run(), holder(), progress))
+        return asdict(await trade(floor, plan.mandate, days, desk.run(plan), holder(), progress))
 
 
 async def _tell(artifact: Coroutine[Any, Any, Any]) -> Any:

@@ -15,7 +15,7 @@ from prefect.concurrency.asyncio import concurrency
 
 from quaestor import wiring
 from quaestor.calendar import sessions
-from quaestor.errors import NotFound, Permanent
+from quaestor.errors import Permanent
 from quaestor.operations.ingest import ingest_symbol
 from tasks.desk import Desk, passing
 
@@ -28,10 +28,7 @@ IN_FLIGHT = 8  # symbols at a time within a group: the database's pool is this l
 @task(name="check symbols", cache_policy=NO_CACHE, tags=["source"])
 async def check_symbols(desk: Desk, symbols: Sequence[str]) -> None:
     """Refuse the whole request for one unknown name: nothing is half-done."""
-    known = await asyncio.to_thread(desk.feed.open().symbols)
-    for symbol in symbols:
-        if symbol not in known:
-            raise NotFound.named("symbol", symbol, known, "Nothing was written.")
+    await asyncio.to_thread(desk.feed.open().require, symbols)
 
 
 # A vendor or the database may be away for a moment: two more tries; bad data fails at once.

@@ -33,7 +33,7 @@ async def strategy_signals(desk: Desk, name: str, start: dt.date | None, end: dt
     built = next(built for built in plan.built if built.name == name)
     async with desk.database.open() as database:
         store, signals = wiring.bar_store(database), wiring.signal_store(database)
-        done = await generate_signals(built, store, signals, plan.mandate.symbols, start, end, desk.run())
+        done = await generate_signals(built, store, signals, plan.mandate.symbols, start, end, desk.run(plan))
     return asdict(done)
 
 

@@ -160,9 +160,10 @@ def _loop(loaded: wiring.Loaded, meter: Meter) -> None:
 
 def _follow(api: PrefectApi, name: str, run_id: str | None, since: dt.datetime, meter: Meter) -> FlowRun:
     deadline = time.monotonic() + PATIENCE
-    deployment = api.deployment(name)
+    look = api.patiently(lambda: [api.flow_run(run_id)] if run_id else api.flow_runs(since, [name]))
+    runs: list[FlowRun] | None = None
     while time.monotonic() < deadline:
-        runs = [api.flow_run(run_id)] if run_id else api.flow_runs(since, [deployment.name])
+        runs = look() or runs
         if runs and runs[0].final:
             return runs[0]
         meter.look()
@@ -210,22 +211,28 @@ def _show_last(place: Path, *, as_json: bool) -> int:
     if as_json:
         output.print_json(summary)
         return 0
+    question = f"why {summary['an_order']}" if summary["an_order"] else "status"
     cost = f"{summary['wall_seconds']} s, {summary['cpu_seconds']} CPU s, {summary['peak_memory_mib']} MiB at most"
     output.facts(
         [
             ("sessions", f"{summary['sessions']} ({summary['start']} to {summary['end']})"),
             ("orders", f"{summary['orders']:,} (and {summary['refusals']} refused)"),
             ("fills", f"{summary['fills']:,}"),
-            ("final equity", f"${float(summary['final_equity']):,.2f}"),
+            ("final equity", _shown(summary["final_equity"], "${:,.2f}")),
             ("return", output.percent(summary["total_return"])),
-            ("Sharpe ratio", f"{summary['sharpe']:.2f}"),
+            ("Sharpe ratio", _shown(summary["sharpe"], "{:.2f}")),
             ("max drawdown", output.percent(summary["max_drawdown"])),
             ("cost", cost),
             ("devlog", summary["devlog"]),
             *(("picture", figure) for figure in summary["figures"]),
             ("Prefect UI", f"{summary['prefect_ui']} after: QUAESTOR_HOME={summary['home']} make up"),
-            ("ask", f"QUAESTOR_HOME={summary['home']} .venv/bin/quaestor why {summary['an_order']}"),
+            ("ask", f"QUAESTOR_HOME={summary['home']} .venv/bin/quaestor {question}"),
         ],
         title="The demo traded:",
     )  # fmt: skip
     return 0
+
+
+def _shown(value: str | float | None, form: str) -> str:
+    """A figure, or a dash where nothing was traded that it could be computed from."""
+    return "–" if value is None else form.format(float(value))

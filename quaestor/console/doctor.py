@@ -20,7 +20,7 @@ from typing import Literal
 from quaestor import wiring
 from quaestor.console import output
 from quaestor.console.output import Column
-from quaestor.errors import PartMissing, QuaestorError
+from quaestor.errors import NotFound, PartMissing, QuaestorError
 
 Verdict = Literal["ok", "note", "fail"]
 OURS = ("quaestor", "flows", "tasks", "blocks", "deployments")
@@ -147,14 +147,15 @@ def _database(loaded: wiring.Loaded) -> Iterator[Finding]:
 
 
 def _prices(loaded: wiring.Loaded) -> Iterator[Finding]:
-    known = wiring.configured_source(loaded).symbols()
-    missing = [symbol for symbol in loaded.config.market.symbols if symbol not in known]
-    if missing:
-        yield Finding(
-            "prices", "fail", f"no prices of {', '.join(missing)}", f"The source has: {', '.join(known[:12])}."
-        )
+    source, market = wiring.configured_source(loaded), loaded.config.market
+    known = source.symbols()
+    try:
+        source.require(market.symbols)
+    except NotFound as error:
+        missing = ", ".join(symbol for symbol in market.symbols if symbol not in known)
+        yield Finding("prices", "fail", f"no prices of {missing}", str(error))
         return
-    yield Finding("prices", "ok", f"{loaded.config.market.source}: {len(known)} symbols")
+    yield Finding("prices", "ok", f"{market.source}: {len(known)} symbols")
 
 
 def _strategies(loaded: wiring.Loaded) -> Iterator[Finding]:

@@ -128,6 +128,8 @@ def drain(arguments: argparse.Namespace) -> int:
     api, pool = wiring.prefect_api(loaded), loaded.config.prefect.work_pool
     operation.drain(api, pool, wiring.local_prefect(loaded).stop_worker, patience=arguments.patience)
     sys.stdout.write("The worker has ended; nothing was running. `make up` starts it again.\n")
+    if api.pool(pool).paused:
+        sys.stdout.write(f"The pool {pool} stays paused, as it was found; resume it in the Prefect UI.\n")
     return 0
 
 

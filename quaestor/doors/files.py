@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from quaestor import bars, pricefiles, splitfiles, splits
@@ -34,6 +35,12 @@ class FileSource:
         """The symbols that have a file."""
         return sorted(self._files())
 
+    def require(self, symbols: Iterable[str]) -> None:
+        """Raise NotFound for the first symbol without a file, naming the folder."""
+        files = self._files()
+        for symbol in symbols:
+            self._file(symbol, files)
+
     async def history(self, symbol: str, start: dt.date, end: dt.date) -> History:
         """Bars and splits of one symbol with start ≤ session ≤ end.
 
@@ -51,12 +58,15 @@ class FileSource:
         return History(bars.window(prices.bars, symbol, start, end), splits.within(prices.splits, start, end))
 
     def _prices(self, symbol: str) -> Prices:
-        files = self._files()
-        if symbol not in files:
-            raise NotFound.named("symbol", symbol, files, f"Put {symbol}.csv or {symbol}.parquet into {self._folder}.")
-        prices = pricefiles.read(_bytes(files[symbol]), str(files[symbol]), symbol)
+        file = self._file(symbol, self._files())
+        prices = pricefiles.read(_bytes(file), str(file), symbol)
         declared = [each for each in self._declared() if each.split.symbol == symbol]
         return Prices(prices.bars, splitfiles.agreed(prices.bars, declared, prices.splits))
+
+    def _file(self, symbol: str, files: Mapping[str, Path]) -> Path:
+        if symbol not in files:
+            raise NotFound.named("symbol", symbol, files, f"Put {symbol}.csv or {symbol}.parquet into {self._folder}.")
+        return files[symbol]
 
     def _declared(self) -> list[Declared]:
         file = self._folder / SPLITS

@@ -2,7 +2,8 @@
 
 Importing Prefect costs seconds of CPU; one request costs milliseconds. Every call has a timeout. What is not there is
 said with its cure: a server that does not answer is `PartMissing`, one that stumbles is `Temporary`, an unknown
-deployment or run is `NotFound`, a refused request is `BadInput`.
+deployment or run is `NotFound`, a refused request is `BadInput`. Who waits for a run is patient with the first two: an
+hour's work is not given up for one slow answer.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from quaestor.errors import BadInput, NotFound, PartMissing, Temporary
 
@@ -28,6 +29,9 @@ FINAL = frozenset({"COMPLETED", "FAILED", "CRASHED", "CANCELLED"})
 BUSY = ("PENDING", "RUNNING", "CANCELLING")
 LOCAL = "http://127.0.0.1:4200/api"
 
+T = TypeVar("T")
+Method = Literal["GET", "POST", "PATCH", "DELETE"]
+
 
 class _Exists(BadInput):
     """Somebody else has just created it."""
@@ -35,6 +39,10 @@ class _Exists(BadInput):
 
 class _Busy(Temporary):
     """The server turned the request away before it did anything."""
+
+
+class _Away(PartMissing):
+    """Nobody listens there, for a moment or for good."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +104,14 @@ class Queue:
 class PrefectApi:
     """A client of one server.
 
-    url: ends in /api; auth: `user:password` of the server, or a Prefect Cloud key; timeout: seconds per request.
+    url: ends in /api; auth: `user:password` of the server, or a Prefect Cloud key; timeout: seconds per request;
+    patience: seconds without an answer that one who waits for a run puts up with.
     """
 
     url: str = LOCAL
     auth: str = field(default="", repr=False)
     timeout: float = 10.0
+    patience: float = 60.0
 
     # ── server ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -180,15 +190,36 @@ class PrefectApi:
         self, run_id: str, timeout: float, *, every: float = 0.5, sleep: Callable[[float], None] = time.sleep
     ) -> FlowRun:
         """The run once it is final; raises Temporary after `timeout` seconds."""
-        end = time.monotonic() + timeout
-        while not (run := self.flow_run(run_id)).final:
+        ask, end = self.patiently(lambda: self.flow_run(run_id)), time.monotonic() + timeout
+        seen = f"Flow run {run_id} was not seen once"
+        while not ((run := ask()) and run.final):
+            seen = f"Flow run {run.name} is still {run.state}" if run else seen
             if time.monotonic() >= end:
                 raise Temporary(
-                    f"Flow run {run.name} is still {run.state} after {timeout:g} s."
+                    f"{seen} after {timeout:g} s."
                     " Look at its log in the Prefect UI; is a worker online (`quaestor status`)?"
                 )
             sleep(every)
         return run
+
+    def patiently(self, ask: Callable[[], T]) -> Callable[[], T | None]:
+        """`ask`, for one who asks again and again: None while the server stumbles, its fault after `patience` of it."""
+        failing: float | None = None
+
+        def asked() -> T | None:
+            nonlocal failing
+            try:
+                answer = ask()
+            except (Temporary, _Away):
+                now = time.monotonic()
+                failing = now if failing is None else failing
+                if now - failing >= self.patience:
+                    raise
+                return None
+            failing = None
+            return answer
+
+        return asked
 
     def cancel(self, run_id: str) -> str:
         """Ask a run to end; the state's name that the server answers."""
@@ -205,8 +236,22 @@ class PrefectApi:
         return Pool(name, str(row["status"]), bool(row["is_paused"]), tuple(one["name"] for one in workers))
 
     def pause_pool(self, name: str, *, paused: bool) -> None:
-        """While a pool is paused no worker takes a run from it; running ones go on."""
-        self._call("PATCH", f"/work_pools/{name}", {"is_paused": paused})
+        """Close a pool, so that no worker takes a run from it (running ones go on), or open one that was closed so.
+
+        A pool that a person paused stays as it was found. Which it is, a variable at the server remembers: the one who
+        opens may be another process than the one who closed, or come after a crash of it.
+        """
+        row = self._call("GET", f"/work_pools/{name}")
+        mark = f"quaestor_closed_{row['id'].replace('-', '')}"
+        if paused and not row["is_paused"]:
+            with suppress(_Exists):
+                self._call("POST", "/variables/", {"name": mark, "value": True})
+            self._call("PATCH", f"/work_pools/{name}", {"is_paused": True})
+        elif not paused:
+            with suppress(NotFound):
+                self._call("GET", f"/variables/name/{mark}")
+                self._call("PATCH", f"/work_pools/{name}", {"is_paused": False})
+                self._call("DELETE", f"/variables/name/{mark}")
 
     def ensure_pool(
         self, name: str, template: Mapping[str, Any], queues: Iterable[Queue], description: str = ""
@@ -267,7 +312,7 @@ class PrefectApi:
             if len(page) < PAGE:
                 return rows
 
-    def _call(self, method: Literal["GET", "POST", "PATCH"], path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def _call(self, method: Method, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """One request. A server on SQLite answers 503 while its file is locked, having done nothing: ask again."""
         for wait in (0.1, 0.3, 0.9, 2.7):
             try:
@@ -287,7 +332,7 @@ class PrefectApi:
         except TimeoutError as error:
             raise Temporary(f"Prefect at {self.url} did not answer {path} within {self.timeout:g} s.") from error
         except (OSError, http.client.HTTPException) as error:
-            raise PartMissing(
+            raise _Away(
                 f"Prefect does not answer at {self.url} ({error}). Start it with `quaestor up`, or set PREFECT_API_URL."
             ) from error
         return json.loads(text) if text else None

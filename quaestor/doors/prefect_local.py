@@ -42,6 +42,7 @@ config = uvicorn.Config(app, factory=True, log_level="warning", timeout_keep_ali
 uvicorn.Server(config).run(sockets=[socket.socket(fileno=int(sys.argv[1]))])
 """
 Part = Literal["server", "worker"]
+NOT_THEIRS = ("PREFECT_", "QUAESTOR_DATABASE_URL")
 ON_SQLITE = {"PREFECT_SERVER_EVENTS_MESSAGING_BROKER": "deployments.messaging"}  # waits where SQLite is locked
 
 
@@ -212,8 +213,11 @@ class LocalPrefect:
         return process
 
     def environment(self, port: int = 0, extra: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
-        """The environment of our Prefect processes: this one's and `extra`, without another Prefect's settings."""
-        kept = {key: value for key, value in {**os.environ, **extra}.items() if not key.startswith("PREFECT_")}
+        """The environment of our Prefect processes: this one's and `extra`, without another Prefect's settings.
+
+        Without the books' URL too, which may hold a password: flow runs open the books by their block and the vault.
+        """
+        kept = {key: value for key, value in {**os.environ, **extra}.items() if not key.startswith(NOT_THEIRS)}
         url = f"http://{HOST}:{port}/api" if port else self.url
         paths = [str(self.root), *filter(None, [kept.get("PYTHONPATH")])]
         return {

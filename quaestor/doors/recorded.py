@@ -12,6 +12,7 @@ import gzip
 import importlib.util
 import threading
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from quaestor import bars, pricefiles, splits
@@ -36,6 +37,13 @@ class RecordedSource:
         """All recorded symbols."""
         return sorted(self._prices().bars["symbol"].unique())
 
+    def require(self, symbols: Iterable[str]) -> None:
+        """Raise NotFound for the first symbol that was not recorded."""
+        known = self.symbols()
+        for symbol in symbols:
+            if symbol not in known:
+                raise NotFound.named("symbol", symbol, known, "Use source = 'files' for other symbols.")
+
     async def history(self, symbol: str, start: dt.date, end: dt.date) -> History:
         """Bars and splits of one symbol with start ≤ session ≤ end.
 
@@ -53,8 +61,7 @@ class RecordedSource:
         return History(bars.window(prices.bars, symbol, start, end), splits.within(prices.splits, start, end))
 
     def _of(self, symbol: str) -> pricefiles.Prices:
-        if symbol not in self.symbols():
-            raise NotFound.named("symbol", symbol, self.symbols(), "Use source = 'files' for other symbols.")
+        self.require([symbol])
         return self._prices().of(symbol)
 
     def _prices(self) -> pricefiles.Prices:

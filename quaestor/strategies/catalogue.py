@@ -34,6 +34,14 @@ KINDS: dict[Any, type] = {kind: kind for kind in (int, float, str, bool)} | {
 OWN = "A strategy of your own is a *.py file in the folder that [strategies] folder names."
 
 
+class BadParameter(BadInput):
+    """A strategy's parameter cannot be used; `parameter` is its name."""
+
+    def __init__(self, message: str, parameter: str) -> None:
+        super().__init__(message)
+        self.parameter = parameter
+
+
 @dataclass(frozen=True)
 class Definition:
     """A strategy's class, the bytes of the source it stands in, and where that is (a file, or "built in")."""
@@ -139,10 +147,12 @@ def _construct(strategy: type[Strategy], parameters: Mapping[str, Any]) -> Strat
     fields = _fields(strategy)
     for name in parameters:
         if name not in fields:
-            raise BadInput(str(NotFound.named(f"parameter of {strategy.name}", name, fields)))
+            raise BadParameter(str(NotFound.named(f"parameter of {strategy.name}", name, fields)), name)
     for field in fields.values():
         if field.name not in parameters and field.default is field.default_factory:  # both are MISSING
-            raise BadInput(f"{strategy.name}: parameter {field.name!r} has no default; give it a value.")
+            raise BadParameter(
+                f"{strategy.name}: parameter {field.name!r} has no default; give it a value.", field.name
+            )
     values = {name: _typed(strategy.name, name, value, KINDS[fields[name].type]) for name, value in parameters.items()}
     try:
         return strategy(**values)
@@ -158,9 +168,9 @@ def _typed(strategy: str, name: str, value: Any, kind: type) -> Any:
         value = float(value)
     if type(value) is not kind:
         words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
-        raise BadInput(f"{strategy}: {name} = {value!r} is a {type(value).__name__}: give {words[kind]}.")
+        raise BadParameter(f"{strategy}: {name} = {value!r} is a {type(value).__name__}: give {words[kind]}.", name)
     if isinstance(value, float) and not math.isfinite(value):
-        raise BadInput(f"{strategy}: {name} = {value!r}: give a finite number.")
+        raise BadParameter(f"{strategy}: {name} = {value!r}: give a finite number.", name)
     return value
 
 

@@ -173,10 +173,14 @@ def test_bad_input_is_answered_with_its_place_and_cure(traded: Console, argument
     ("text", "said"),
     [
         pytest.param("[risk]\nmax_order = 1", "quaestor.toml:2: unknown key 'risk.max_order'", id="unknown key"),
-        pytest.param("[[strategies.use]]\nname = 'sma'\nweight = 0.5", "Unknown strategy 'sma'", id="unknown strategy"),
+        pytest.param(
+            "[[strategies.use]]\nname = 'sma'\nweight = 0.5",
+            "quaestor.toml:2: Unknown strategy 'sma'",
+            id="unknown strategy",
+        ),
         pytest.param(
             "[[strategies.use]]\nname = 'sma_crossover'\nweight = 0.5\nparameters = {fats = 3}",
-            "Did you mean 'fast'?",
+            "quaestor.toml:4: Unknown parameter of sma_crossover 'fats'. Did you mean 'fast'?",
             id="unknown parameter",
         ),
         pytest.param("[account]\ncash = -5", "account.cash", id="negative cash"),

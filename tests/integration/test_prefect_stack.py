@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -233,6 +233,44 @@ def test_the_drain_command_holds_and_releases_the_pool(prefect_stack: Stack) -> 
         done = prefect_stack.run("-m", "deployments.drain", option)
         assert done.returncode == 0, done.stderr
         assert prefect_stack.api.pool("quaestor").paused is paused
+
+
+@pytest.fixture
+def paused(prefect_stack: Stack) -> Iterator[Stack]:
+    """The pool as a person paused it in the UI."""
+    pool = "/work_pools/quaestor"
+    prefect_stack.api._call("PATCH", pool, {"is_paused": True})
+    yield prefect_stack
+    prefect_stack.api._call("PATCH", pool, {"is_paused": False})
+
+
+def test_a_pool_that_a_person_paused_stays_paused(paused: Stack) -> None:
+    drain(paused.api, "quaestor", lambda: None, patience=10)
+    assert paused.api.pool("quaestor").paused
+    for option, said in (("--hold", ""), ("--release", "pool quaestor is paused still, as it was found\n")):
+        done = paused.run("-m", "deployments.drain", option)
+        assert (done.returncode, done.stderr) == (0, said)
+        assert paused.api.pool("quaestor").paused
+
+
+def test_a_pool_that_a_drain_left_closed_is_opened_by_the_next(prefect_stack: Stack) -> None:
+    """A drain that was killed, or a hold that was asked for twice."""
+    api = prefect_stack.api
+    for _ in range(2):
+        api.pause_pool("quaestor", paused=True)
+    drain(api, "quaestor", lambda: None, patience=10)
+    assert not api.pool("quaestor").paused
+    assert not [row for row in prefect_stack.rows("/variables/filter") if row["name"].startswith("quaestor_closed")]
+
+
+def test_a_hold_that_takes_too_long_opens_the_pool_again(worker: Stack, sleepy: str) -> None:
+    run = running(worker.api, sleepy, 300)
+    done = worker.run("-m", "deployments.drain", "--hold", "--timeout", "1")
+    assert done.returncode == 1
+    assert f"waiting for {run.name} (Running)" in done.stderr
+    assert not worker.api.pool("quaestor").paused
+    worker.api.cancel(run.id)
+    assert worker.api.wait(run.id, 60).state == "Cancelled"
 
 
 def test_stop_leaves_nothing_running_even_in_the_middle_of_a_run(prefect_stack: Stack, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The one configuration: what it refuses, with which line; and what its digest means."""
+"""The one configuration: what it refuses, with which line; and what a digest means."""
 
 from __future__ import annotations
 
@@ -128,39 +128,6 @@ def test_what_is_not_toml_is_refused_with_its_place() -> None:
 def test_money_is_the_decimal_that_a_person_typed() -> None:
     assert parse("[paper]\nsec_fee = 0.1\n").paper.sec_fee == Decimal("0.1")
     assert parse("[account]\ncash = 100_000.10\n").account.cash == Decimal("100000.10")
-
-
-def test_the_digest_is_the_same_for_the_same_decisions() -> None:
-    assert Config().digest == parse("").digest == parse("[risk]\nmax_position_weight = 0.4\n").digest
-    assert parse("[account]\ncash = 100_000.00\n").digest == parse("[account]\ncash = 100000\n").digest
-    assert len(Config().digest) == 12
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param("[database]\nurl = 'postgresql://elsewhere/books'\n", id="where the books are"),
-        pytest.param("[alerts]\nconsole = false\n", id="how a person is told"),
-        pytest.param("[prefect]\nport = 4300\n", id="where flows run"),
-    ],
-)
-def test_the_digest_ignores_what_decides_nothing(text: str) -> None:
-    assert parse(text) != Config()
-    assert parse(text).digest == Config().digest
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        pytest.param("[account]\ncash = 100000.01\n", id="cash"),
-        pytest.param("[market]\nsymbols = ['AAPL']\n", id="universe"),
-        pytest.param("[risk]\nmax_drawdown = 0.36\n", id="a limit"),
-        pytest.param("[paper]\ncommission = 1\n", id="costs"),
-        pytest.param("[[strategies.use]]\nname = 'momentum'\nweight = 0.32\n", id="strategies"),
-    ],
-)
-def test_the_digest_names_each_thing_that_decides(text: str) -> None:
-    assert parse(text).digest != Config().digest
 
 
 def test_a_digest_of_values_and_models_does_not_hang_on_order_or_idle_zeros() -> None:

@@ -391,6 +391,15 @@ async def test_a_symbol_without_a_file_is_answered_with_the_nearest_and_the_cure
         await history(tmp_path, "APPL", AAPL_csv=GOOD)
 
 
+def test_a_universe_is_refused_for_one_symbol_without_a_file_naming_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "AAPL.csv").write_text(GOOD)
+    FileSource(tmp_path).require(["AAPL"])
+    with pytest.raises(NotFound) as raised:
+        FileSource(tmp_path).require(["AAPL", "APPL"])
+    cure = f"Put APPL.csv or APPL.parquet into {tmp_path}."
+    assert str(raised.value) == f"Unknown symbol 'APPL'. Did you mean 'AAPL'? Known: AAPL. {cure}"
+
+
 def test_a_missing_folder_is_named_with_its_cure(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match=r"\[market\] folder: there is no folder .*/prices; create it"):
         FileSource(tmp_path / "prices").symbols()

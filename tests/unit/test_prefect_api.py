@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from quaestor import wiring
+from quaestor.config import Config
+from quaestor.console import demo
 from quaestor.doors.prefect_api import PrefectApi
 from quaestor.errors import BadInput, NotFound, PartMissing, QuaestorError, Temporary
 
@@ -110,6 +116,57 @@ def test_waiting_ends_with_the_run(server: Server) -> None:
     server.answers["/flow_runs/r1"] = [(200, RUN), (200, {**RUN, "state": {"type": "CRASHED", "name": "Crashed"}})]
     run = server.api.wait("r1", 5, sleep=lambda _: None)
     assert (run.state, run.final) == ("Crashed", True)
+
+
+STUMBLES = [(500, {}), (0, {}), (502, {})]
+
+
+def test_waiting_outlasts_a_server_that_stumbles(server: Server) -> None:
+    done = {**RUN, "state": {"type": "COMPLETED", "name": "Completed"}}
+    server.answers["/flow_runs/r1"] = [*STUMBLES, (200, RUN), *STUMBLES, (200, done)]
+    assert server.api.wait("r1", 60, sleep=lambda _: None).state == "Completed"
+
+
+def test_waiting_ends_when_the_server_stumbles_for_too_long(server: Server) -> None:
+    server.answers["/flow_runs/r1"] = [(200, RUN), (500, {})]
+    with pytest.raises(Temporary, match="stumbled over /flow_runs/r1"):
+        replace(server.api, patience=0.3).wait("r1", 60, every=0.05)
+    assert len(server.asked) > 3
+
+
+def test_waiting_for_a_run_that_was_never_seen_ends_in_time(server: Server) -> None:
+    server.answers["/flow_runs/r1"] = [(500, {})]
+    with pytest.raises(Temporary, match="Flow run r1 was not seen once after 0 s"):
+        server.api.wait("r1", 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        pytest.param(404, NotFound, id="a run that is not there"),
+        pytest.param(401, PartMissing, id="a password that does not fit"),
+    ],
+)
+def test_waiting_does_not_repeat_what_will_never_be_answered(
+    server: Server, status: int, error: type[QuaestorError]
+) -> None:
+    server.answers["/flow_runs/r1"] = [(status, {})]
+    with pytest.raises(error):
+        server.api.wait("r1", 60)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("run_id", [pytest.param("r1", id="by its id"), pytest.param(None, id="by its deployment")])
+def test_the_demo_follows_a_link_past_a_server_that_stumbles(
+    server: Server, tmp_path: Path, run_id: str | None
+) -> None:
+    done = {**RUN, "state": {"type": "COMPLETED", "name": "Completed"}}
+    server.answers["/flow_runs/r1"] = [(200, RUN), *STUMBLES, (200, done)]
+    server.answers["/deployments/name/ingest/recorded"] = [(500, {}), (200, {"id": "d", "name": "recorded"})]
+    server.answers["/flow_runs/filter"] = [(200, []), (502, {}), (200, [done])]
+    meter = demo.Meter(wiring.Loaded(Config(), None, tmp_path))
+    run = demo._follow(server.api, "ingest/recorded", run_id, dt.datetime.now(dt.UTC), meter)
+    assert run.state == "Completed"
 
 
 def test_an_unknown_deployment_answers_with_the_nearest(server: Server) -> None:

@@ -126,6 +126,17 @@ def test_a_server_that_dies_at_its_start_says_why(tmp_path: Path) -> None:
     assert local.status()["server"] is None
 
 
+def test_a_password_in_the_books_url_does_not_reach_worker_and_flow_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They open the books by their block, and the password comes out of the vault."""
+    url = "postgresql://me:hunter2@host/books"
+    monkeypatch.setenv("QUAESTOR_DATABASE_URL", url)
+    env = LocalPrefect(tmp_path, ROOT).environment(4321, {"QUAESTOR_DATABASE_URL": url, "PGPASSWORD": "needed"})
+    assert not any("hunter2" in value for value in env.values())
+    assert env["PGPASSWORD"] == "needed"
+
+
 def test_our_processes_see_no_other_prefect(tmp_path: Path) -> None:
     local = LocalPrefect(tmp_path, ROOT)
     env = local.environment(4321, {"PREFECT_API_KEY": "of another server", "PATH": "/bin", "QUAESTOR_CONFIG": "x.toml"})

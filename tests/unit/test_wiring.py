@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from quaestor import wiring
-from quaestor.config import Config
+from quaestor.config import Config, StrategiesSection
 from quaestor.doors.postgres.database import with_password, without_password
 from quaestor.errors import BadConfig, PartMissing
 
@@ -135,3 +135,62 @@ def test_a_plan_holds_the_chosen_strategies_and_its_digest_names_what_decides() 
     assert made("100000.00").digest == plan.digest
     assert made("99999").digest != plan.digest
     assert made(symbols=("AAPL",)).digest != plan.digest
+
+
+TWO = """\
+[[strategies.use]]
+name = "momentum"
+weight = 0.5
+
+[[strategies.use]]
+name = "sma_crossover"
+weight = 0.5
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param(
+            TWO.replace("sma_crossover", "sma_crosover"),
+            "6: Unknown strategy 'sma_crosover'. Did you mean 'sma_crossover'?",
+            id="strategy",
+        ),
+        pytest.param(
+            TWO + "parameters = { slow = 9, fats = 3 }\n",
+            "8: Unknown parameter of sma_crossover 'fats'. Did you mean 'fast'?",
+            id="parameter in one line",
+        ),
+        pytest.param(
+            TWO + "[strategies.use.parameters]\nslow = 9\nfats = 3\n",
+            "10: Unknown parameter of sma_crossover 'fats'. Did you mean 'fast'?",
+            id="parameter in a table of its own",
+        ),
+        pytest.param(
+            TWO + "parameters.fast = 1.5\n", "8: sma_crossover: fast = 1.5 is a float: give a whole", id="dotted"
+        ),
+        pytest.param(
+            TWO + "parameters = { fast = 30, slow = 10 }\n",
+            "8: sma_crossover: fast = 30, slow = 10: fast",
+            id="refused",
+        ),
+        pytest.param(
+            "[strategies]\nuse = [{ name = 'momentum', weight = 0.1 }, { name = 'momentun', weight = 0.1 }]\n",
+            "2: Unknown strategy 'momentun'. Did you mean 'momentum'?",
+            id="all in one line",
+        ),
+    ],
+)
+def test_a_strategy_that_cannot_be_built_is_refused_with_its_line(home: Path, text: str, said: str) -> None:
+    file = home / "quaestor.toml"
+    file.write_text(text)
+    with pytest.raises(BadConfig) as raised:
+        wiring.configured_plan(wiring.load())
+    assert str(raised.value).startswith(f"{file}:{said}")
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_without_a_file_the_key_says_where_a_strategy_is_named() -> None:
+    chosen = StrategiesSection.model_validate({"use": [{"name": "momentun", "weight": 0.1}]})
+    with pytest.raises(BadConfig, match=r"^strategies\.use\.0\.name: Unknown strategy 'momentun'\. Did you mean"):
+        wiring.plan("paper", Decimal(1), ("AAPL",), chosen, None, Config().risk)

@@ -13,7 +13,7 @@ import pytest
 import quaestor.strategies
 from quaestor.errors import BadInput, NotFound
 from quaestor.strategies.base import Strategy
-from quaestor.strategies.catalogue import Catalogue, Definition
+from quaestor.strategies.catalogue import BadParameter, Catalogue, Definition
 
 BUILT_IN = ["momentum", "rsi_reversion", "sma_crossover"]
 
@@ -106,6 +106,15 @@ def test_an_unknown_strategy_answers_with_the_nearest_name_and_where_ones_own_go
 def test_a_wrong_parameter_is_refused_by_strategy_name_value_and_cure(parameters, message):
     with pytest.raises(BadInput, match=message):
         Catalogue([OWN]).build("own", parameters)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name"), [({"count": 1, "shar": 1}, "shar"), ({}, "count"), ({"count": "1"}, "count")]
+)
+def test_a_refusal_of_a_parameter_knows_its_name_so_that_a_place_can_be_said(parameters, name):
+    with pytest.raises(BadParameter) as raised:
+        Catalogue([OWN]).build("own", parameters)
+    assert raised.value.parameter == name
 
 
 def test_a_strategys_own_refusal_passes_through_as_it_is():
