@@ -12,7 +12,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,9 +37,21 @@ class Split:
     origin: Origin = "source"
 
 
-def within(splits: Sequence[Split], start: dt.date, end: dt.date) -> tuple[Split, ...]:
+class Dated(Protocol):
+    """What takes effect at the open of a session."""
+
+    @property
+    def session(self) -> dt.date:
+        """The session."""
+        ...
+
+
+D = TypeVar("D", bound=Dated)
+
+
+def within(actions: Sequence[D], start: dt.date, end: dt.date) -> tuple[D, ...]:
     """Those effective in start ≤ session ≤ end, oldest first."""
-    return tuple(sorted((split for split in splits if start <= split.session <= end), key=lambda split: split.session))
+    return tuple(sorted((each for each in actions if start <= each.session <= end), key=lambda each: each.session))
 
 
 def derive_splits(frame: pl.DataFrame) -> list[Split]:
@@ -51,7 +63,7 @@ def derive_splits(frame: pl.DataFrame) -> list[Split]:
     """
     import polars as pl
 
-    factor, half_grain = pl.col("close") / pl.col("adj_close"), _grain(frame["adj_close"]) / 2
+    factor, half_grain = pl.col("close") / pl.col("adj_close"), grain(frame["adj_close"]) / 2
     noise = half_grain / pl.col("adj_close")
     step = (
         frame.sort("symbol", "session")
@@ -67,7 +79,7 @@ def derive_splits(frame: pl.DataFrame) -> list[Split]:
     return [Split(symbol, session, ratio, "derived") for symbol, session, ratio in read if ratio]
 
 
-def _grain(prices: pl.Series) -> float:
+def grain(prices: pl.Series) -> float:
     """The unit that a vendor rounds to, dollars: a cent or finer; 0 where nothing is rounded."""
     return next((10.0**-places for places in range(2, 9) if _on_grid(prices, places)), 0.0)
 
