@@ -15,9 +15,10 @@ import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
-from quaestor import bars, pricefiles, splits
+from quaestor import bars, fetching, pricefiles, splits
+from quaestor.bars import DAILY
 from quaestor.errors import BadInput, NotFound, PartMissing
-from quaestor.ports import History
+from quaestor.ports import Capabilities, History
 
 PACKAGE = "bokeh_sampledata"
 FILE = Path("_data", "stocks.csv.gz")
@@ -27,6 +28,7 @@ class RecordedSource:
     """A Source (see `ports`) over the recorded market; `file` is another recording in the same form."""
 
     name = "recorded"
+    capabilities = Capabilities()
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
@@ -44,21 +46,25 @@ class RecordedSource:
             if symbol not in known:
                 raise NotFound.named("symbol", symbol, known, "Use source = 'files' for other symbols.")
 
-    async def history(self, symbol: str, start: dt.date, end: dt.date) -> History:
+    async def history(self, symbol: str, start: dt.date, end: dt.date, timeframe: str = DAILY) -> History:
         """Bars and splits of one symbol with start ≤ session ≤ end.
 
-        Raises NotFound for a symbol that was not recorded, BadInput for a range that misses the recording.
+        Raises NotFound for a symbol that was not recorded, BadInput for a range that misses the recording and for a
+        timeframe that has none.
         """
+        fetching.refuse_timeframe(self.name, self.capabilities, timeframe)
         return await asyncio.to_thread(self._history, symbol, start, end)
 
-    async def span(self, symbol: str) -> tuple[dt.date, dt.date]:
+    async def span(self, symbol: str, timeframe: str = DAILY) -> tuple[dt.date, dt.date]:
         """First and last recorded session of the symbol."""
+        fetching.refuse_timeframe(self.name, self.capabilities, timeframe)
         prices = await asyncio.to_thread(self._of, symbol)
         return bars.span(prices.bars)
 
     def _history(self, symbol: str, start: dt.date, end: dt.date) -> History:
         prices = self._of(symbol)
-        return History(bars.window(prices.bars, symbol, start, end), splits.within(prices.splits, start, end))
+        told = splits.within(prices.splits, start, end), splits.within(prices.dividends, start, end)
+        return History(bars.window(prices.bars, symbol, start, end), *told)
 
     def _of(self, symbol: str) -> pricefiles.Prices:
         self.require([symbol])

@@ -14,6 +14,7 @@ from quaestor.doors.files import FileSource
 from quaestor.errors import BadConfig, BadInput, NotFound
 from quaestor.ports import History
 from quaestor.splits import Split
+from quaestor.symbols import Symbology
 
 D = dt.date
 YEAR = (D(2005, 1, 1), D(2005, 12, 31))
@@ -421,3 +422,94 @@ async def test_a_million_bad_rows_are_refused_in_bounded_time(tmp_path: Path) ->
     told = await refusal(tmp_path, AAPL_csv=f"{HEADER}\n{rows}")
     assert told.startswith("AAPL.csv:3: field 'Date': 2005-02-24 stands already in line 2; ")
     assert told.endswith("999998 more problems follow.")
+
+
+# ── intraday ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+MINUTES = """\
+timestamp,open,high,low,close,volume
+2005-02-25T14:30:00Z,89.62,89.91,89.5,89.7,1000
+2005-02-25 09:31:00-05:00,89.7,89.8,89.6,89.75,1200
+2005-02-25T20:59Z,89,89.1,88.9,88.99,900
+"""
+
+
+async def minutes(folder: Path, text: str | bytes = MINUTES, name: str = "AAPL_1m.csv") -> History:
+    (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return await FileSource(folder).history("AAPL", *YEAR, "1m")
+
+
+async def test_a_column_of_starts_becomes_ends_and_one_of_ends_stays(tmp_path: Path) -> None:
+    ends = [dt.datetime(2005, 2, 25, *at, tzinfo=dt.UTC) for at in ((14, 31), (14, 32), (21, 0))]
+    for name in ("timestamp", "Datetime", "date"):
+        bars_of = (await minutes(tmp_path, MINUTES.replace("timestamp", name))).bars
+        assert bars_of["ts"].to_list() == ends
+    told = (await minutes(tmp_path, MINUTES.replace("timestamp", "ts"))).bars
+    assert told["ts"].to_list() == [end - dt.timedelta(minutes=1) for end in ends]
+    assert told.schema == pl.Schema(bars.schema())
+    assert told["session"].unique().to_list() == [D(2005, 2, 25)]
+
+
+async def test_intraday_and_daily_files_of_a_symbol_stand_side_by_side(tmp_path: Path) -> None:
+    (tmp_path / "AAPL.csv").write_text(GOOD)
+    assert (await minutes(tmp_path, name="aapl_1M.csv")).bars.height == 3
+    source = FileSource(tmp_path)
+    assert source.symbols() == ["AAPL"]
+    assert await source.span("AAPL", "1m") == (D(2005, 2, 25), D(2005, 2, 25))
+    assert (await source.history("AAPL", *YEAR)).bars.height == 4
+    with pytest.raises(NotFound, match=r"Put AAPL_5m\.csv or AAPL_5m\.parquet into"):
+        await source.history("AAPL", *YEAR, "5m")
+
+
+async def test_an_intraday_parquet_gives_the_same_as_the_csv(tmp_path: Path) -> None:
+    from_csv = await minutes(tmp_path)
+    start = (pl.col("ts") - pl.duration(minutes=1)).dt.convert_time_zone("America/New_York").alias("timestamp")
+    from_csv.bars.select(start, *bars.PRICES, "volume").write_parquet(tmp_path / "AAPL_1m.parquet")
+    (tmp_path / "AAPL_1m.csv").unlink()
+    assert (await FileSource(tmp_path).history("AAPL", *YEAR, "1m")).bars.equals(from_csv.bars)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        pytest.param(
+            ("20:59Z", "20:59"), r"_1m\.csv:4: field 'timestamp': '2005-02-25T20:59' is no time with a zone", id="naive"
+        ),
+        pytest.param(("14:30:00Z", "25:30:00Z"), r"_1m\.csv:2: field 'timestamp': .* is no time", id="no hour"),
+        pytest.param(("2005-02-25T20:59Z", ""), r"_1m\.csv:4: field 'timestamp': empty", id="none"),
+        pytest.param(("89.75", "much"), r"_1m\.csv:3: field 'close': 'much' is no number", id="a word"),
+        pytest.param(("timestamp", "when"), r"one column of times, .* it has none", id="no times"),
+        pytest.param(("open,", "ts,"), r"field 'open': no such column", id="no open"),
+    ],
+)
+async def test_a_bad_intraday_file_is_refused_with_its_line(tmp_path: Path, change: tuple[str, str], says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        await minutes(tmp_path, MINUTES.replace(*change))
+
+
+async def test_naive_times_in_parquet_are_refused(tmp_path: Path) -> None:
+    frame = (await minutes(tmp_path)).bars.with_columns(timestamp=pl.col("ts").dt.replace_time_zone(None))
+    (tmp_path / "AAPL_1m.csv").unlink()
+    frame.select("timestamp", *bars.PRICES, "volume").write_parquet(tmp_path / "AAPL_1m.parquet")
+    with pytest.raises(BadInput, match="field 'timestamp' holds times without a zone; write them in UTC"):
+        await FileSource(tmp_path).history("AAPL", *YEAR, "1m")
+
+
+async def test_a_file_too_large_for_memory_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "AAPL.csv").open("wb") as file:
+        file.truncate(300 * 2**20)
+    with pytest.raises(BadInput, match="314,572,800 bytes are more than 268,435,456; write it as Parquet, or split it"):
+        await FileSource(tmp_path).history("AAPL", *YEAR)
+    (tmp_path / "AAPL.csv").unlink()
+    monkeypatch.setattr("quaestor.tables.MOST", 2)
+    (await minutes(tmp_path)).bars.write_parquet(tmp_path / "IBM_1m.parquet")
+    with pytest.raises(BadInput, match="it holds 3 rows, more than 2; split it"):
+        await FileSource(tmp_path).history("IBM", *YEAR, "1m")
+
+
+async def test_a_name_that_follows_no_rule_is_ours_by_alias(tmp_path: Path) -> None:
+    (tmp_path / "BRK-B.csv").write_text(GOOD)
+    source = FileSource(tmp_path, Symbology("The folder", aliases={"BRK.B": "BRK-B"}))
+    assert (await source.history("BRK.B", *YEAR)).bars["symbol"].unique().to_list() == ["BRK.B"]

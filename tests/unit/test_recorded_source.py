@@ -150,3 +150,9 @@ def test_a_bad_row_in_a_recording_is_named_by_its_line(tmp_path: Path) -> None:
     file.write_bytes(gzip.compress("\n".join(lines).encode()))
     with pytest.raises(BadInput, match=r"stocks\.csv:5: field 'Close': -125.69 is not above zero"):
         RecordedSource(file).symbols()
+
+
+async def test_only_days_were_recorded(source: RecordedSource) -> None:
+    for ask in (source.history("AAPL", *ALL, "1m"), source.span("AAPL", "1m")):
+        with pytest.raises(BadInput, match=r"The source 'recorded' has no 1m bars, but: 1d\. Choose one, or another"):
+            await ask

@@ -1,0 +1,1 @@
+"""Protocol servers: local stand-ins that speak a vendor's wire protocol to its real client library, faults included."""

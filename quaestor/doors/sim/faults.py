@@ -1,0 +1,132 @@
+"""Faults: what a protocol server does wrong when it is told to, so that a client's manners can be seen.
+
+A fault names its kind, and where it strikes: a symbol, a part of the path, from which page on, and how often. The kinds
+either take the answer's place, or bend the rows in it:
+
+    status     answers `status` with `headers` (429 with Retry-After, 503, 401 …)
+    html       a page for people, with status 200          truncated  half of the JSON, its length declared as such
+    dropped    half of the announced bytes, then the end   hang       nothing, until the client leaves
+    drip       a byte now and then, for ever               huge       more bytes than anyone asked for
+    naive      times without a zone                        future     the last bar ten years ahead
+    text       words for the opening price in every second bar; with every=True in each
+    endless    always another page                         circle     a next page that is this one
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+Kind = Literal[
+    "status", "html", "truncated", "dropped", "hang", "drip", "huge", "naive", "future", "text", "endless", "circle"
+]
+Row = dict[str, Any]
+HTML = "<!DOCTYPE html><html><body>Sign in to the guest network</body></html>"
+
+
+@dataclass
+class Fault:
+    """One thing that goes wrong; `times`: how often (None: always)."""
+
+    kind: Kind
+    symbol: str = ""
+    path: str = ""
+    page: int = 1
+    times: int | None = None
+    status: int = 503
+    headers: Mapping[str, str] = field(default_factory=dict)
+    every: bool = False
+
+    def strikes(self, path: str, symbol: str, page: int) -> bool:
+        """Whether it is for this answer; counts."""
+        mine = self.path in path and self.symbol in {"", symbol} and page >= self.page and self.times != 0
+        if mine and self.times is not None:
+            self.times -= 1
+        return mine
+
+
+@dataclass
+class Vendor:
+    """What all protocol servers share: latency in seconds, faults, the paths that were asked, the most at a time."""
+
+    latency: float = 0.0
+    faults: list[Fault] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    busy: int = 0
+    busiest: int = 0
+
+    def struck(self, request: Request, symbol: str, page: int = 1) -> dict[str, Fault]:
+        """The faults of this answer, by kind."""
+        self.asked.append(f"{request.url.path}?{request.url.query}")
+        return {each.kind: each for each in self.faults if each.strikes(request.url.path, symbol, page)}
+
+    async def answer(self, request: Request, payload: Any, struck: Mapping[str, Fault]) -> Response:
+        """The payload as JSON, after the latency; or what a fault makes of it."""
+        self.busy += 1
+        self.busiest = max(self.busy, self.busiest)
+        try:
+            await asyncio.sleep(self.latency)
+            return await self._said(request, payload, struck)
+        finally:
+            self.busy -= 1
+
+    async def _said(self, request: Request, payload: Any, struck: Mapping[str, Fault]) -> Response:
+        body = json.dumps(payload, separators=(",", ":")).encode()
+        for kind, fault in struck.items():
+            if replaced := await _replaced(kind, fault, body, request):
+                return replaced
+        return Response(body, media_type="application/json")
+
+
+async def _replaced(kind: str, fault: Fault, body: bytes, request: Request) -> Response | None:
+    match kind:
+        case "status":
+            words = json.dumps({"message": f"status {fault.status} was asked for"})
+            return Response(words, fault.status, dict(fault.headers), "application/json")
+        case "html":
+            return Response(HTML, media_type="text/html")
+        case "truncated":
+            return Response(body[: len(body) // 2], media_type="application/json")
+        case "dropped":
+            length = {"Content-Length": str(len(body))}
+            return StreamingResponse(_half(body), headers=length, media_type="application/json")
+        case "hang":
+            await _gone(request)
+        case "drip" | "huge":
+            return StreamingResponse(_stream(kind, request), media_type="application/json")
+    return None
+
+
+async def _gone(request: Request) -> None:
+    while not await request.is_disconnected():
+        await asyncio.sleep(0.02)
+
+
+async def _half(body: bytes) -> AsyncIterator[bytes]:
+    yield body[: len(body) // 2]
+
+
+async def _stream(kind: str, request: Request) -> AsyncIterator[bytes]:
+    yield b"["
+    while not await request.is_disconnected():
+        yield b"0," if kind == "drip" else b"0," * 500_000
+        await asyncio.sleep(0.05 if kind == "drip" else 0)
+
+
+def bent(rows: list[Row], time: str, price: str, struck: Mapping[str, Fault]) -> list[Row]:
+    """The rows with their faults; `time` and `price` name the fields that are bent."""
+    rows = [dict(row) for row in rows] if struck else rows
+    if "naive" in struck:
+        rows = [row | {time: re.sub(r"Z$|[+-]\d\d:\d\d$", "", row[time])} for row in rows]
+    if "future" in struck and rows:
+        rows[-1][time] = f"{int(rows[-1][time][:4]) + 10}{rows[-1][time][4:]}"
+    if text := struck.get("text"):
+        rows = [row | {price: "about ten"} if text.every or not n % 2 else row for n, row in enumerate(rows)]
+    return rows
