@@ -7,6 +7,7 @@ from blocks.database import QuaestorDatabase
 from blocks.local_vault import LocalVault
 from blocks.paper_broker import PaperBroker
 from blocks.recorded_feed import RecordedFeed
+from blocks.scale import Scale
 from blocks.trading_plan import TradingPlan
 
-__all__ = ["Alerts", "LocalVault", "PaperBroker", "QuaestorDatabase", "RecordedFeed", "TradingPlan"]
+__all__ = ["Alerts", "LocalVault", "PaperBroker", "QuaestorDatabase", "RecordedFeed", "Scale", "TradingPlan"]
