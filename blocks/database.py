@@ -38,6 +38,10 @@ class QuaestorDatabase(Block):
     )
     password_secret: str = Field(default="", description="Name of the password in the vault; empty if none is needed.")
 
+    keep: dict[str, int] = Field(
+        default_factory=dict, description="Days that bars are kept, by timeframe; what is not named is kept for ever."
+    )
+
     @field_validator("url")
     @classmethod
     def _no_password(cls, url: str) -> str:

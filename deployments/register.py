@@ -42,7 +42,10 @@ QUEUES = (
     Queue("stream", 5, None, "Sessions that run as long as the market is open."),
     Queue("backfill", 10, 1, "History; one at a time, after everything else."),
 )
-LIMITS = {"quaestor-sources": 8}  # requests to sources of history at a time, over all runs
+LIMITS = {
+    "quaestor-sources": 8,  # groups of symbols that are fetched at a time, over all runs
+    "quaestor-backfill": 4,  # of them at most so many for backfills: live work always finds a place
+}
 DEPLOYED = "quaestor_deployed"
 
 Change = Literal["created", "updated", "unchanged"]

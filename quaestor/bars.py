@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 DAILY = "1d"
+MINUTE = "1m"
+SECONDS = {MINUTE: 60, "5m": 300, "1h": 3600}  # how long an intraday bar lasts
+TIMEFRAMES = (DAILY, *SECONDS)
 PRICES = ("open", "high", "low", "close")
 SYMBOL = r"^[A-Z][A-Z0-9.\-]{0,9}$"
 
@@ -65,6 +68,13 @@ def schema() -> dict[str, pl.DataType]:
         "close": pl.Float64(),
         "volume": pl.Int64(),
     }
+
+
+def empty() -> pl.DataFrame:
+    """A bars frame without bars."""
+    import polars as pl
+
+    return pl.DataFrame(schema=schema())
 
 
 def price(value: float) -> Decimal:

@@ -14,7 +14,7 @@ import tomllib
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from quaestor.errors import BadConfig
 
@@ -47,21 +47,86 @@ class DatabaseSection(Section):
 
     url: str = Field("", description="postgresql://… of a server; empty: the embedded one. QUAESTOR_DATABASE_URL wins.")
     password_secret: str = Field("", description="Name of the server's password in the vault, where the url has none.")
+    keep: dict[Literal["1d", "1h", "5m", "1m"], int] = Field(
+        default_factory=dict, description="Days that bars are kept, by timeframe; what is not named is kept for ever."
+    )
 
 
 class MarketSection(Section):
     """What is traded and where its prices come from."""
 
-    source: Literal["recorded", "files"] = Field(
-        "recorded", description="recorded: bokeh_sampledata; files: CSV/Parquet."
+    source: Literal["recorded", "files", "alpaca", "robinhood"] = Field(
+        "recorded",
+        description="recorded: bokeh_sampledata; files: CSV/Parquet; alpaca, robinhood: their historical bars.",
     )
     folder: str = Field("", description="Folder of SYMBOL.csv or SYMBOL.parquet files, for source = 'files'.")
     symbols: tuple[str, ...] = Field(("AAPL", "FB", "GOOG", "IBM", "MSFT"), min_length=1, description="The universe.")
+    aliases: dict[str, str] = Field(
+        default_factory=dict, description="Our symbol = the source's name for it, where it follows no rule."
+    )
 
     @model_validator(mode="after")
     def _folder_is_named(self) -> MarketSection:
         if self.source == "files" and not self.folder:
             raise ValueError("source = 'files' needs a folder")
+        if self.source == "recorded" and self.aliases:
+            raise ValueError("aliases need another source than 'recorded'")
+        return self
+
+
+def _safe(url: str) -> str:
+    """Secrets are shown there: encrypted, or not off this machine; empty is the vendor's own address."""
+    here = r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?"
+    if url and not re.fullmatch(rf"(https://[^/@\s]+|{here})(/[^@\s]*)?", url):
+        raise ValueError("write https://…, or http:// with an address of this machine")
+    return url.rstrip("/")
+
+
+class AlpacaSection(Section):
+    """How Alpaca is asked, for source = 'alpaca'."""
+
+    feed: Literal["iex", "sip"] = Field(
+        "iex", description="iex: one exchange, free; sip: all of them, by subscription."
+    )
+    key_secret: str = Field("alpaca-key", min_length=1, description="Name of the API key in the vault.")
+    secret_secret: str = Field("alpaca-secret", min_length=1, description="Name of the key's secret in the vault.")
+    requests_per_minute: int = Field(200, gt=0, le=60_000, description="Requests a minute; the free plan allows 200.")
+    in_flight: int = Field(8, gt=0, le=64, description="Symbols that are asked for at a time at Alpaca.")
+    base_url: Annotated[str, AfterValidator(_safe)] = Field(
+        "", description="Another address than https://data.alpaca.markets, such as a protocol server's; empty: that."
+    )
+
+
+class RobinhoodSection(Section):
+    """How Robinhood is asked, for source = 'robinhood'."""
+
+    access_token_secret: str = Field(
+        "robinhood-access-token", description="Name of the access token in the vault; empty: none is shown."
+    )
+    requests_per_minute: int = Field(
+        120, gt=0, le=6_000, description="Requests a minute; Robinhood publishes no limit."
+    )
+    in_flight: int = Field(4, gt=0, le=64, description="Symbols that are asked for at a time at Robinhood.")
+    base_url: Annotated[str, AfterValidator(_safe)] = Field(
+        "", description="Another address than https://api.robinhood.com, such as a protocol server's; empty: that."
+    )
+
+
+class QualitySection(Section):
+    """The quality gate's limits; docs/data.md has its rules."""
+
+    k: float = Field(12.0, gt=1, description="A step is judged beyond k median absolute deviations of the returns.")
+    window: int = Field(60, ge=10, le=500, description="Returns before a step, from which the deviation is taken.")
+    history: int = Field(20, ge=5, description="Returns that must be known, else only scale errors are judged.")
+    daily_step: float = Field(0.20, gt=0, description="The smallest step of daily bars worth judging, as a logarithm.")
+    intraday_step: float = Field(0.05, gt=0, description="The same of intraday bars.")
+    news: float = Field(3.0, gt=1, description="Times the usual turnover: something happened, the step is real.")
+    extended_hours: bool = Field(False, description="Whether bars before the opening and after the close are wanted.")
+
+    @model_validator(mode="after")
+    def _history_fits(self) -> QualitySection:
+        if self.history > self.window:
+            raise ValueError("history is longer than window; the window holds the history")
         return self
 
 
@@ -169,6 +234,25 @@ class PrefectSection(Section):
     port: int = Field(
         0, ge=0, le=65535, description="Port of the local server that `up` starts; 0: a free one, 4200 if it can."
     )
+    task_runner: Literal["threads", "dask", "ray"] = Field(
+        "threads", description="Where a flow's chunks run: in its own process, or on a cluster of processes."
+    )
+    task_runner_address: str = Field(
+        "", description="A Dask scheduler or Ray head that runs, as tcp://host:8786; empty: processes of our own."
+    )
+    task_runner_workers: int = Field(2, ge=1, le=256, description="How many processes of our own.")
+
+    @model_validator(mode="after")
+    def _address_is_of_a_cluster(self) -> PrefectSection:
+        if self.task_runner_address and self.task_runner == "threads":
+            raise ValueError("task_runner_address needs task_runner = 'dask' or 'ray'")
+        return self
+
+    @property
+    def scales_away(self) -> bool:
+        """Whether the cluster is on another machine."""
+        here = r"([a-z]+://)?(127\.0\.0\.1|localhost|\[::1\])(:\d+)?/?"
+        return bool(self.task_runner_address) and not re.fullmatch(here, self.task_runner_address)
 
 
 class Config(Section):
@@ -177,6 +261,9 @@ class Config(Section):
     account: AccountSection = AccountSection()
     database: DatabaseSection = DatabaseSection()
     market: MarketSection = MarketSection()
+    quality: QualitySection = QualitySection()
+    alpaca: AlpacaSection = AlpacaSection()
+    robinhood: RobinhoodSection = RobinhoodSection()
     strategies: StrategiesSection = StrategiesSection()
     risk: RiskSection = RiskSection()
     paper: PaperSection = PaperSection()

@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from quaestor.bars import Bar
+from quaestor.actions import Told
+from quaestor.bars import DAILY, Bar
+from quaestor.coverage import Cell
+from quaestor.dividends import Dividend
 from quaestor.ledger import Booked, Equity, Lot
 from quaestor.orders import Execution, Intent, OrderUpdate, State
 from quaestor.risk import Refusal
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
     import polars as pl
 
     from quaestor.devlog.evidence import Evidence
+    from quaestor.legacy.daily import StoredBar
+    from quaestor.legacy.found import Table as LegacyTable
+    from quaestor.legacy.parity import Merged, Report, Total
+    from quaestor.legacy.rows import Deal, Quote
     from quaestor.strategies.catalogue import Built
 
 
@@ -31,34 +38,55 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class History:
-    """What a source answers: a checked bars frame and the splits inside its window."""
+    """What a source answers: as-traded bars, and the splits and dividends inside the window.
+
+    `bars` is a bars frame that may hold faults (null where a field was no number); a column `interpolated`, where there
+    is one, is true for bars that the vendor made up. The quality gate decides on each row.
+    """
 
     bars: pl.DataFrame
     splits: Sequence[Split] = ()
+    dividends: Sequence[Dividend] = ()
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a source can give, and how fast: bars per request (None: any number), requests per second (None: any).
+
+    beside: the requests of each window that bring no bars, but splits and dividends.
+    """
+
+    timeframes: tuple[str, ...] = (DAILY,)
+    bars_per_request: int | None = None
+    requests_per_second: float | None = None
+    in_flight: int = 8
+    actions: bool = True  # whether it tells of splits
+    beside: int = 0
 
 
 class Source(Protocol):
     """History by window."""
 
     name: str
-
-    def symbols(self) -> list[str]:
-        """All symbols the source can give."""
-        ...
+    capabilities: Capabilities
 
     def require(self, symbols: Iterable[str]) -> None:
-        """Raise NotFound for the first symbol it cannot give, with the nearest one, the place and the cure."""
-        ...
+        """Raise NotFound for the first symbol it cannot give, with the nearest one, the place and the cure.
 
-    async def history(self, symbol: str, start: dt.date, end: dt.date) -> History:
-        """Bars of one symbol with start ≤ session ≤ end.
-
-        Raises NotFound for an unknown symbol, BadInput for unusable data (naming file, line, field and cure).
+        As far as it knows without asking far away.
         """
         ...
 
-    async def span(self, symbol: str) -> tuple[dt.date, dt.date]:
-        """First and last session the source has of the symbol."""
+    async def history(self, symbol: str, start: dt.date, end: dt.date, timeframe: str = DAILY) -> History:
+        """Bars of one symbol with start ≤ session ≤ end.
+
+        Raises NotFound for an unknown symbol, BadInput for unusable data (naming place, field and cure), Temporary
+        where another try may help.
+        """
+        ...
+
+    async def span(self, symbol: str, timeframe: str = DAILY) -> tuple[dt.date, dt.date] | None:
+        """First and last session the source has of the symbol; None where it cannot say without fetching."""
         ...
 
 
@@ -75,6 +103,10 @@ class Quotes(Protocol):
 
     async def splits(self, session: dt.date) -> Sequence[Split]:
         """Splits effective at the open of that session."""
+        ...
+
+    async def blocked(self) -> Mapping[str, str]:
+        """Symbols whose data a person must look at before any entry, and why."""
         ...
 
 
@@ -177,27 +209,143 @@ class Alerts(Protocol):
 # ── books ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class BarStore(Quotes, Protocol):
-    """Bars and splits in the database: versioned (law 8)."""
+@dataclass(frozen=True)
+class Batch:
+    """What one transaction stores: bars of one timeframe that passed the gate, and what belongs to them.
 
-    async def upsert(self, bars: pl.DataFrame, splits: Sequence[Split], source: str) -> tuple[int, int]:
-        """Store new bars and new versions of changed ones, by COPY, in one transaction: (new, changed)."""
+    `asked` are the first and last session that the source was asked for, by symbol; `quarantined` is the gate's frame
+    of refused bars.
+    """
+
+    timeframe: str
+    bars: pl.DataFrame
+    source: str
+    asked: Mapping[str, tuple[dt.date, dt.date]] = field(default_factory=dict)
+    quarantined: pl.DataFrame | None = None
+    splits: Sequence[Split] = ()
+    dividends: Sequence[Dividend] = ()
+    flow_run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What storing a batch did: bars new and changed, refused bars that are new; `repaired`: the changed bars' keys."""
+
+    new: int = 0
+    changed: int = 0
+    quarantined: int = 0
+    repaired: tuple[str, ...] = ()
+
+
+class BarStore(Quotes, Protocol):
+    """Bars and what belongs to them, in the database: versioned (law 8)."""
+
+    async def store(self, batch: Batch) -> Stored:
+        """Store new bars and new versions of changed ones, by COPY, with their cells, in one transaction.
+
+        Raises BadInput for two bars of one time and for a split that contradicts a stored one; nothing is stored then.
+        """
         ...
 
-    async def frame(self, symbols: Sequence[str], start: dt.date | None, end: dt.date | None) -> pl.DataFrame:
-        """Current bars as a bars frame plus `version`."""
+    async def upsert(self, bars: pl.DataFrame, splits: Sequence[Split], source: str) -> tuple[int, int]:
+        """The same for daily bars that nobody asked for: (new, changed)."""
+        ...
+
+    async def fail(self, symbol: str, timeframe: str, asked: tuple[dt.date, dt.date], source: str, error: str) -> None:
+        """Remember that a source could not give these sessions; what is stored stays."""
+        ...
+
+    async def frame(
+        self,
+        symbols: Sequence[str] | None,
+        start: dt.date | None,
+        end: dt.date | None,
+        timeframe: str = DAILY,
+        as_of: dt.datetime | None = None,
+    ) -> pl.DataFrame:
+        """Bars of some symbols (None: all) as a bars frame plus `version`, sorted by symbol and ts.
+
+        Current versions, or those that were current at `as_of`.
+        """
+        ...
+
+    async def last_bars(self, symbols: Sequence[str], count: int, timeframe: str = DAILY) -> pl.DataFrame:
+        """The newest `count` bars of each symbol, sorted by symbol and ts."""
         ...
 
     async def all_splits(self, symbols: Sequence[str]) -> list[Split]:
         """Every known split of these symbols, oldest first."""
         ...
 
-    async def span(self, symbol: str) -> tuple[dt.date, dt.date] | None:
+    async def dividends(self, symbols: Sequence[str]) -> list[Dividend]:
+        """Every known dividend of these symbols, oldest first."""
+        ...
+
+    async def told(self, symbols: Sequence[str]) -> list[Told]:
+        """Every known split and dividend of these symbols, with who told it."""
+        ...
+
+    async def span(self, symbol: str, timeframe: str = DAILY) -> tuple[dt.date, dt.date] | None:
         """First and last stored session of one symbol; None without any."""
         ...
 
-    async def spans(self) -> dict[str, tuple[dt.date, dt.date, int]]:
-        """First session, last session, count of bars, by symbol."""
+    async def cells(
+        self,
+        symbols: Sequence[str] | None,
+        timeframe: str = DAILY,
+        start: dt.date | None = None,
+        end: dt.date | None = None,
+    ) -> list[Cell]:
+        """What is known of the cells of these symbols (None: all) whose period meets [start, end]."""
+        ...
+
+    async def quarantined(
+        self,
+        symbols: Sequence[str] | None = None,
+        timeframe: str | None = None,
+        start: dt.date | None = None,
+        end: dt.date | None = None,
+        limit: int = 1000,
+    ) -> list[dict[str, Any]]:
+        """Bars that the gate refused, newest first."""
+        ...
+
+    async def vouch(self, symbol: str, session: dt.date, reason: str) -> None:
+        """A person found the steps of that session real: the gate raises no doubt there again."""
+        ...
+
+    async def vouched(self, symbols: Sequence[str]) -> frozenset[tuple[str, dt.date]]:
+        """Sessions that a person vouched for."""
+        ...
+
+    async def block(self, symbol: str, reason: str) -> bool:
+        """Let the symbol take no entries; False when it already was blocked."""
+        ...
+
+    async def unblock(self, symbol: str) -> bool:
+        """Let it take entries again; False when it was not blocked."""
+        ...
+
+    async def upkeep(
+        self, timeframe: str, first: dt.date, last: dt.date, before: dt.date | None, *, dry_run: bool = False
+    ) -> tuple[list[str], list[str]]:
+        """Make the partitions from one day to another, drop those wholly before a third: (made, dropped)."""
+        ...
+
+    async def decided_on(self, keys: Sequence[str]) -> list[dict[str, Any]]:
+        """Orders that were decided on these bars (`Bar.key`)."""
+        ...
+
+
+class TickStore(Protocol):
+    """Prints of recorded sessions in the database."""
+
+    async def append(self, ticks: pl.DataFrame) -> int:
+        """Store prints (symbol, ts, number, price, size), each once; how many are new."""
+        ...
+
+    async def frame(self, symbol: str, since: dt.datetime, until: dt.datetime) -> pl.DataFrame:
+        """Prints of one symbol with since ≤ ts < until, in the feed's order."""
         ...
 
 
@@ -453,4 +601,64 @@ class EvidenceStore(Protocol):
 
     async def saved(self, start: dt.date, end: dt.date) -> tuple[Evidence, str] | None:
         """The devlog kept for exactly these sessions: its evidence and its Markdown."""
+        ...
+
+
+# ── an old bot's books ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class LegacyFile(Protocol):
+    """A bot's SQLite database, read from a copy: its own folder sees no write."""
+
+    name: str
+    sha256: str
+
+    def tables(self) -> Sequence[LegacyTable]:
+        """What is in it, with some values of each column."""
+        ...
+
+    def rows(self, table: str) -> Iterable[tuple[int, Mapping[str, Any]]]:
+        """Every row with its rowid, oldest rowid first."""
+        ...
+
+
+class LegacyBooks(Protocol):
+    """Imported history in one open transaction; kinds are prices, orders and trades."""
+
+    bars: BarStore
+
+    async def stage(self, kind: str, rows: Sequence[Quote | Deal]) -> None:
+        """Bring rows in, by COPY, to be compared with what is stored."""
+        ...
+
+    async def shared(self) -> Mapping[str, Mapping[str, tuple[int, int]]]:
+        """By kind and earlier source: staged rows with the same table and rowid, and how many of them are equal."""
+        ...
+
+    async def merge(self, kind: str, source: str) -> Merged:
+        """Store the staged rows that are new."""
+        ...
+
+    async def stored_bars(self, keys: Sequence[tuple[str, dt.date]]) -> Mapping[tuple[str, dt.date], StoredBar]:
+        """The newest version of these daily bars, with the source that told it; those that are stored."""
+        ...
+
+    async def totals(self, kind: str, source: str) -> Sequence[Total]:
+        """Sums over the stored rows that are staged and equal, by table and side."""
+        ...
+
+    async def deals(self, kind: str, source: str) -> Sequence[Deal]:
+        """The stored orders or trades that are staged and equal."""
+        ...
+
+    async def record(self, report: Report, mapping: Mapping[str, Any]) -> None:
+        """Keep that this import was made."""
+        ...
+
+
+class LegacyStore(Protocol):
+    """Where an old bot's history is kept, apart from the live account's books."""
+
+    def importing(self, *, keep: bool) -> AbstractAsyncContextManager[LegacyBooks]:
+        """One transaction: everything is stored at its end, or nothing; nothing either unless `keep`."""
         ...

@@ -57,8 +57,9 @@ class Picture:
 
     `shares` by (strategy, symbol), `prices` the reference prices by symbol, `bar_age` sessions since each symbol's
     newest bar; `trading` is the session that the market takes orders for now (None: it takes none), `halted` the
-    symbols it takes none for; `passed` are the orders already let through in this session; `unknown` symbols with an
-    UNKNOWN order, `unknown_exits` those where it is an exit; `selling` what orders of earlier sessions may still sell.
+    symbols it takes none for, `blocked` those whose data a person must look at; `passed` are the orders already let
+    through in this session; `unknown` symbols with an UNKNOWN order, `unknown_exits` those where it is an exit;
+    `selling` what orders of earlier sessions may still sell.
     """
 
     session: dt.date
@@ -71,6 +72,7 @@ class Picture:
     bar_age: Mapping[str, int]
     trading: dt.date | None
     halted: frozenset[str] = frozenset()
+    blocked: frozenset[str] = frozenset()
     latches: tuple[str, ...] = ()
     unknown: frozenset[str] = frozenset()
     unknown_exits: frozenset[str] = frozenset()
@@ -198,6 +200,11 @@ def _unknown_exit(order: Intent, picture: Picture, _: RiskSection) -> Verdict:
     return "none unresolved", "one unresolved" if waiting else "none unresolved", not waiting
 
 
+def _blocked(order: Intent, picture: Picture, _: RiskSection) -> Verdict:
+    doubted = order.symbol in picture.blocked
+    return "trusted", "blocked" if doubted else "trusted", not doubted
+
+
 def _self_cross(order: Intent, picture: Picture, _: RiskSection) -> Verdict:
     against = sum(1 for i in picture.passed if i.symbol == order.symbol and i.side is not order.side)
     return 0, against, against == 0
@@ -258,6 +265,7 @@ RULES: tuple[Rule, ...] = (
     Rule("long_only", "side", "entries", "Entries are purchases: nothing is sold short.", _long_only),
     Rule("latch", "stop", "entries", "No halt, and books and broker agree.", _latched),
     Rule("unknown_order", "orders", "entries", "No order on the symbol awaits its resolution (law 2).", _unknown),
+    Rule("blocked", "state", "entries", "No vendors disagree on the symbol's splits (`quaestor unblock`).", _blocked),
     Rule(
         "self_cross",
         "orders",

@@ -8,18 +8,37 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quaestor.config import Config, RiskSection, StrategiesSection, StrategyUse, digest, line_of, parse
+from pydantic import ValidationError
+
+from quaestor.config import (
+    AlpacaSection,
+    Config,
+    MarketSection,
+    QualitySection,
+    RiskSection,
+    RobinhoodSection,
+    StrategiesSection,
+    StrategyUse,
+    digest,
+    line_of,
+    parse,
+)
 from quaestor.errors import BadConfig, BadInput, NotFound, PartMissing
 from quaestor.exchange import Costs
+from quaestor.symbols import Symbology
 
 if TYPE_CHECKING:
+    from quaestor.doors.http import Carrier
+    from quaestor.doors.legacy_sqlite import LegacyFile
     from quaestor.doors.postgres.database import Database
     from quaestor.doors.postgres.embedded import EmbeddedServer
     from quaestor.doors.postgres.reads import Reads
@@ -27,9 +46,10 @@ if TYPE_CHECKING:
     from quaestor.doors.prefect_local import LocalPrefect
     from quaestor.doors.usage import Usage
     from quaestor.operations.decide import Mandate
+    from quaestor.operations.ingest import Intake
     from quaestor.operations.report import Reported
     from quaestor.operations.trade import Floor
-    from quaestor.ports import Alerts, BarStore, Quotes, Run, SignalStore, Source, Vault
+    from quaestor.ports import Alerts, BarStore, LegacyStore, Quotes, Run, SignalStore, Source, Vault
     from quaestor.strategies.catalogue import Built, Catalogue
 
 ROOT = Path(__file__).resolve().parents[1]  # the checkout (or the image's folder): flows, prefect.yaml
@@ -80,7 +100,29 @@ def load() -> Loaded:
     config = parse(found.read_text(encoding="utf-8"), str(found)) if found else Config()
     if url := os.environ.get("QUAESTOR_DATABASE_URL"):
         config = config.model_copy(update={"database": config.database.model_copy(update={"url": url})})
+    _check_reach(config)
     return Loaded(config, found, data)
+
+
+def _check_reach(config: Config) -> None:
+    """Raises BadConfig where workers of another machine would look for the embedded database on their own."""
+    if config.prefect.scales_away and not config.database.url:
+        raise BadConfig(
+            f"[prefect] task_runner_address names another machine ({config.prefect.task_runner_address}), which cannot"
+            " reach the embedded database. Set [database] url to a server's, or name a cluster on 127.0.0.1."
+        )
+
+
+TASK_RUNNERS = {"dask": "prefect_dask", "ray": "prefect_ray"}  # in which package Prefect has each
+
+
+def require_task_runner(kind: str) -> None:
+    """Raises PartMissing where the package of a configured task runner is not installed."""
+    if kind in TASK_RUNNERS and find_spec(TASK_RUNNERS[kind]) is None:
+        raise PartMissing(
+            f"task_runner = {kind!r} needs a package that is not installed. In the checkout, run"
+            f" `pip install -c constraints.txt -e '.[{kind}]'`, or set [prefect] task_runner = 'threads'."
+        )
 
 
 # ── doors ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -106,14 +148,81 @@ def upgrade(uri: str) -> str:
 
 
 def source(kind: str, folder: str | Path = "") -> Source:
-    """Where history comes from: `recorded` or `files`."""
-    if kind == "recorded":
-        from quaestor.doors.recorded import RecordedSource
+    """Where history comes from, where no vendor is asked: `recorded` or `files`."""
+    market = MarketSection.model_validate({"source": kind, "folder": str(folder)})
+    return market_source(market, folder)
 
-        return RecordedSource()
-    from quaestor.doors.files import FileSource
 
-    return FileSource(Path(folder))
+def market_source(
+    market: MarketSection,
+    folder: str | Path = "",
+    alpaca: AlpacaSection | None = None,
+    robinhood: RobinhoodSection | None = None,
+    vault: Vault | None = None,
+) -> Source:
+    """Where history comes from; secrets of vendors are fetched out of `vault` at each call."""
+    match market.source:
+        case "recorded":
+            from quaestor.doors.recorded import RecordedSource
+
+            return RecordedSource()
+        case "files":
+            from quaestor.doors.files import FileSource
+
+            return FileSource(Path(folder), Symbology("The folder", aliases=market.aliases))
+        case "alpaca":
+            return _alpaca(alpaca or AlpacaSection(), market.aliases, _secrets(vault))
+    return _robinhood(robinhood or RobinhoodSection(), market.aliases, _secrets(vault))
+
+
+def _secrets(vault: Vault | None) -> Callable[[str], str]:
+    def value(name: str) -> str:
+        if vault is None:
+            raise BadConfig(f"The secret {name!r} is asked for, but no data folder with a vault is named.")
+        return vault.get(name).value
+
+    return value
+
+
+@lru_cache(maxsize=8)
+def _carrier(
+    vendor: str, host: str, secrets: tuple[str, ...], base_url: str, in_flight: int, per_second: float
+) -> Carrier:
+    """One for all who ask a vendor from this process: they share its threads, and its rate is theirs together."""
+    from quaestor.doors import http
+
+    return http.Carrier(vendor, [host], secrets=secrets, base_url=base_url, in_flight=in_flight, per_second=per_second)
+
+
+def _alpaca(said: AlpacaSection, aliases: Mapping[str, str], secret: Callable[[str], str]) -> Source:
+    from quaestor.doors import alpaca
+    from quaestor.ports import Capabilities
+
+    names, per_second = (said.key_secret, said.secret_secret), said.requests_per_minute / 60
+    carrier = _carrier("Alpaca", alpaca.HOST, names, said.base_url, said.in_flight, per_second)
+    return alpaca.AlpacaSource(
+        carrier,
+        lambda: (secret(names[0]), secret(names[1])),
+        feed=said.feed,
+        base_url=said.base_url,
+        capabilities=Capabilities(tuple(alpaca.FRAMES), alpaca.PAGE, per_second, said.in_flight, beside=1),
+        symbology=Symbology("Alpaca", aliases=aliases),
+    )
+
+
+def _robinhood(said: RobinhoodSection, aliases: Mapping[str, str], secret: Callable[[str], str]) -> Source:
+    from quaestor.doors import robinhood
+    from quaestor.ports import Capabilities
+
+    name, per_second = said.access_token_secret, said.requests_per_minute / 60
+    names = (name,) if name else ()
+    carrier = _carrier("Robinhood", robinhood.HOST, names, said.base_url, said.in_flight, per_second)
+    return robinhood.RobinhoodSource(
+        carrier,
+        lambda: secret(name) if name else "",
+        capabilities=Capabilities(tuple(robinhood.PAIRS), robinhood.MOST, per_second, said.in_flight, beside=2),
+        symbology=Symbology("Robinhood", aliases=aliases),
+    )
 
 
 def vault(home: Path, *, use_keyring: bool = False) -> Vault:
@@ -121,6 +230,23 @@ def vault(home: Path, *, use_keyring: bool = False) -> Vault:
     from quaestor.doors.vault_local import LocalVault
 
     return LocalVault(home, use_keyring=use_keyring)
+
+
+def intake(
+    source: Source,
+    database: Database,
+    told: Alerts,
+    gate: QualitySection | None = None,
+    flow_run_id: str | None = None,
+) -> Intake:
+    """All that an ingest needs."""
+    from quaestor.operations.ingest import Intake
+    from quaestor.quality import Limits
+
+    chosen = (gate or QualitySection()).model_dump()
+    extended = chosen.pop("extended_hours")
+    limits, now = Limits(**chosen), lambda: dt.datetime.now(dt.UTC)
+    return Intake(source, bar_store(database), told, now, limits, extended=extended, flow_run_id=flow_run_id)
 
 
 def alerts(home: Path, file: str = "", console: bool = True) -> Alerts:
@@ -322,14 +448,32 @@ async def configured_floor(loaded: Loaded) -> AsyncIterator[Floor]:
     async with configured_database(loaded) as database:
         costs = Costs(**config.paper.model_dump())
         broker = paper_broker(database, config.account.alias, costs)
-        told = alerts(loaded.home, config.alerts.file, config.alerts.console)
-        yield floor(database, config.account.alias, broker, told)
+        yield floor(database, config.account.alias, broker, configured_alerts(loaded))
+
+
+def configured_alerts(loaded: Loaded) -> Alerts:
+    """How a person is told, as configured."""
+    return alerts(loaded.home, loaded.config.alerts.file, loaded.config.alerts.console)
 
 
 def configured_source(loaded: Loaded) -> Source:
     """The configured source of history."""
-    market = loaded.config.market
-    return source(market.source, loaded.resolve(market.folder) if market.folder else "")
+    config, market = loaded.config, loaded.config.market
+    folder = loaded.resolve(market.folder) if market.folder else ""
+    return market_source(market, folder, config.alpaca, config.robinhood, configured_vault(loaded))
+
+
+def fed_by(loaded: Loaded, source: str | None) -> Loaded:
+    """The same configuration with another source of history; None: the configured one."""
+    if source is None:
+        return loaded
+    market = loaded.config.market.model_dump() | {"source": source}
+    try:
+        section = MarketSection.model_validate(market)
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise BadConfig(f"The source {source!r} cannot be used: {why}. Configure it under [market].") from error
+    return replace(loaded, config=loaded.config.model_copy(update={"market": section}))
 
 
 def configured_plan(loaded: Loaded) -> Plan:
@@ -352,6 +496,24 @@ def signal_store(database: Database) -> SignalStore:
     from quaestor.doors.postgres.signals import SignalStore
 
     return SignalStore(database)
+
+
+# ── an old bot's books ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def legacy_file(loaded: Loaded, path: Path) -> LegacyFile:
+    """A bot's SQLite database, to be entered with `with`: it is read from a copy in the data folder."""
+    from quaestor.doors.legacy_sqlite import LegacyFile
+    from quaestor.doors.postgres.cluster import Cluster
+
+    return LegacyFile(path, loaded.home, Cluster(loaded.home).make_home)
+
+
+def legacy_store(database: Database) -> LegacyStore:
+    """Where an old bot's history is kept."""
+    from quaestor.doors.postgres.legacy import LegacyStore
+
+    return LegacyStore(database, bar_store)
 
 
 # ── Prefect, seen from outside ────────────────────────────────────────────────────────────────────────────────────────

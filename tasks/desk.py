@@ -7,13 +7,13 @@ import os
 import platform
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
-from blocks import Alerts, LocalVault, PaperBroker, QuaestorDatabase, RecordedFeed, TradingPlan
+from blocks import Alerts, LocalVault, PaperBroker, QuaestorDatabase, RecordedFeed, Scale, TradingPlan
 from quaestor import wiring
 from quaestor.doors.postgres.database import Database
 from quaestor.errors import PartMissing, Temporary
@@ -34,11 +34,18 @@ class Desk:
     vault: LocalVault
     alerts: Alerts
     trading: TradingPlan
+    scale: Scale
 
     @property
     def account(self) -> str:
         """The account's alias."""
         return self.trading.account
+
+    def fed_by(self, source: str) -> Desk:
+        """The same desk with another source of history ("configured": this one)."""
+        if source in {"configured", self.feed.source}:
+            return self
+        return replace(self, feed=self.feed.model_copy(update={"source": source}))
 
     def plan(self) -> wiring.Plan:
         """What trades: the plan's strategies and limits."""
@@ -61,7 +68,7 @@ class Desk:
 
 async def open_desk() -> Desk:
     """Load every form by name; a missing one says that `python -m deployments.register` must run."""
-    forms = (QuaestorDatabase, PaperBroker, RecordedFeed, LocalVault, Alerts, TradingPlan)
+    forms = (QuaestorDatabase, PaperBroker, RecordedFeed, LocalVault, Alerts, TradingPlan, Scale)
     try:
         loaded = await together(form.aload(NAME) for form in forms)
     except ValueError as error:  # what Prefect says of a block that is not there

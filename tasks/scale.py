@@ -74,9 +74,12 @@ async def _share(
                 errors.append(error)
                 queue.clear()
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(hands):
-            group.create_task(hand())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(hands):
+                group.create_task(hand())
+    except BaseExceptionGroup as wrapped:  # a signal that ends the run: Prefect must know it to call the run canceled
+        raise wrapped.exceptions[0] from None
     return results, errors
 
 

@@ -33,6 +33,16 @@ def _day(text: str) -> dt.date:
         raise argparse.ArgumentTypeError(f"{text!r} is no date; write it like 2013-03-01") from error
 
 
+def _moment(text: str) -> dt.datetime:
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write it like 2013-03-01T16:00-05:00") from error
+    if moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} has no time zone; write it like 2013-03-01T16:00-05:00")
+    return moment
+
+
 def _option(*flags: str, **settings: Any) -> Option:
     return flags, settings
 
@@ -40,6 +50,8 @@ def _option(*flags: str, **settings: Any) -> Option:
 JSON = _option("--json", action="store_true", help="for machines: JSON instead of a table")
 START = _option("--start", type=_day, metavar="DATE", help="first session (default: where the last run stopped)")
 END = _option("--end", type=_day, metavar="DATE", help="last session (default: the newest)")
+SYMBOLS = _option("symbols", nargs="*", metavar="SYMBOL", help="symbols (default: the configured universe)")
+TIMEFRAME = _option("--timeframe", choices=("1d", "1h", "5m", "1m"), default="1d", help="of the bars (default 1d)")
 
 
 def _count(text: str) -> int:
@@ -138,7 +150,7 @@ COMMANDS = (
         "fetch new bars and splits, here and now",
         "quaestor ingest AAPL MSFT --end 2013-03-01",
         (
-            _option("symbols", nargs="*", metavar="SYMBOL", help="symbols (default: the configured universe)"),
+            SYMBOLS,
             START,
             END,
             _option("--again", action="store_true", help="read the whole window again, not only what is new"),
@@ -146,11 +158,106 @@ COMMANDS = (
         ),
     ),
     Command(
+        "coverage",
+        "market:coverage",
+        "what of the history is there, as a map",
+        "quaestor coverage AAPL --start 2012-01-03 --end 2013-03-01",
+        (
+            SYMBOLS,
+            START,
+            END,
+            TIMEFRAME,
+            _option("--width", type=int, default=60, metavar="COLUMNS", help="at most so many columns (default 60)"),
+            JSON,
+        ),
+    ),
+    Command(
+        "bars",
+        "bars:bars",
+        "stored bars of a symbol, on the screen or in a file",
+        "quaestor bars MSFT --start 2003-02-12 --adjust split --to msft.parquet",
+        (
+            _option("symbol", type=str.upper, help="the symbol"),
+            START,
+            END,
+            TIMEFRAME,
+            _option(
+                "--adjust",
+                choices=("none", "split", "total", "back"),
+                default="none",
+                help="none: as traded; split: as strategies see them; total: dividends reinvested too; back: as charts",
+            ),
+            _option(
+                "--known-at", type=_moment, metavar="TIME", help="as the bars were known then (ISO 8601 with zone)"
+            ),
+            _option("--to", metavar="FILE", help="write all of them to a .csv or .parquet file"),
+            _limit(20),
+            JSON,
+        ),
+    ),
+    Command(
+        "backfill",
+        "market:backfill",
+        "fetch what is missing of the history, here and now",
+        "quaestor backfill AAPL IBM --start 2005-01-03 --end 2005-12-30 --dry-run",
+        (
+            SYMBOLS,
+            START,
+            END,
+            TIMEFRAME,
+            _option("--source", choices=("recorded", "files", "alpaca", "robinhood"), help="default: as configured"),
+            _option("--redo", choices=("missing", "failed", "all"), default="missing", help="what (default: missing)"),
+            _option("--oldest-first", action="store_true", help="begin at the oldest session"),
+            _option("--dry-run", action="store_true", help="only say what would be fetched, and what it costs"),
+            JSON,
+        ),
+    ),
+    Command(
+        "quarantine",
+        "market:quarantine",
+        "bars that the quality gate refused",
+        "quaestor quarantine AAPL",
+        (SYMBOLS, _limit(50), JSON),
+    ),
+    Command(
+        "vouch",
+        "market:vouch",
+        "say that a session's steps are real, so that its bars come in",
+        "quaestor vouch AAPL 2000-09-29 profit-warning",
+        (
+            _option("symbol", type=str.upper, help="the symbol"),
+            _option("session", type=_day, help="the session"),
+            _option("reason", help="why, for the books"),
+        ),
+    ),
+    Command(
+        "unblock",
+        "market:unblock",
+        "let a symbol take entries again",
+        "quaestor unblock AAPL",
+        (_option("symbol", type=str.upper, help="the symbol"),),
+    ),
+    Command(
         "signals", "loop:signals", "run the strategies over the stored bars", "quaestor signals", (START, END, JSON)
     ),
     Command("execute", "loop:execute", "trade the sessions that have signals", "quaestor execute", (START, END, JSON)),
     Command("reconcile", "loop:reconcile", "compare books and broker", "quaestor reconcile", (JSON,)),
     Command("report", "loop:report", "write the devlog and its pictures", "quaestor report", (START, END, JSON)),
+    Command(
+        "import-legacy",
+        "legacy:import_legacy",
+        "read an old bot's SQLite database into the books, and prove it",
+        "quaestor import-legacy bot.db --map map.toml --dry-run",
+        (
+            _option("file", metavar="bot.db", help="the bot's database; it is never written to"),
+            _option("--map", metavar="map.toml", help="which table and column means what (default: a guess)"),
+            _option("--show-map", action="store_true", help="print the guess as a map to save and correct"),
+            _option("--yes", action="store_true", help="load with the guess, ask nothing"),
+            _option("--dry-run", action="store_true", help="do all of it, report, and undo it"),
+            _option("--timezone", metavar="ZONE", help="of times without one (default America/New_York)"),
+            JSON,
+        ),
+    ),
     Command(
         "db",
         "",

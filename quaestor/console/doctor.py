@@ -72,6 +72,7 @@ def examine() -> Iterator[Finding]:
         _strategies,
         _vault,
         _metadata,
+        _scale,
         _prefect,
     )
     for check in checks:
@@ -148,14 +149,13 @@ def _database(loaded: wiring.Loaded) -> Iterator[Finding]:
 
 def _prices(loaded: wiring.Loaded) -> Iterator[Finding]:
     source, market = wiring.configured_source(loaded), loaded.config.market
-    known = source.symbols()
     try:
         source.require(market.symbols)
     except NotFound as error:
-        missing = ", ".join(symbol for symbol in market.symbols if symbol not in known)
-        yield Finding("prices", "fail", f"no prices of {missing}", str(error))
+        yield Finding("prices", "fail", f"{market.source}: not all of the universe", str(error))
         return
-    yield Finding("prices", "ok", f"{market.source}: {len(known)} symbols")
+    frames = ", ".join(source.capabilities.timeframes)
+    yield Finding("prices", "ok", f"{market.source}: {len(market.symbols)} symbols of the universe, bars of {frames}")
 
 
 def _strategies(loaded: wiring.Loaded) -> Iterator[Finding]:
@@ -177,6 +177,15 @@ def _metadata(loaded: wiring.Loaded) -> Iterator[Finding]:
         "PostgreSQL with pg_trgm" if url else "SQLite in the data folder; a PostgreSQL with pg_trgm serves many workers"
     )
     yield Finding("prefect metadata", "ok", seen)
+
+
+def _scale(loaded: wiring.Loaded) -> Iterator[Finding]:
+    """Where the chunks of flows run, and whether what that needs is installed."""
+    said = loaded.config.prefect
+    wiring.require_task_runner(said.task_runner)
+    where = said.task_runner_address or f"{said.task_runner_workers} processes of our own"
+    seen = "threads, in the flow's process" if said.task_runner == "threads" else f"{said.task_runner}: {where}"
+    yield Finding("scale", "ok", seen)
 
 
 def _prefect(loaded: wiring.Loaded) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from quaestor import wiring
 from quaestor.console import output
 from quaestor.console.output import Column
-from quaestor.errors import BadInput, BooksDisagree, NotFound
+from quaestor.errors import BooksDisagree
 from quaestor.operations.ingest import check_ingested
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def ingest(arguments: argparse.Namespace) -> int:
     rows = asyncio.run(_ingest(loaded, symbols, arguments))
     failed = [row["error"] for row in rows if row["error"]]
     if len(failed) < len(rows) or arguments.json:
-        names = ("read", "new", "changed", "splits")
+        names = ("read", "new", "changed", "quarantined", "splits")
         counts = [Column(name, name, output.number, right=True) for name in names]
         span = [Column("first", "from", output.text), Column("last", "to", output.text)]
         _show(
@@ -43,28 +43,23 @@ def ingest(arguments: argparse.Namespace) -> int:
             [row for row in rows if not row["error"] or arguments.json],
             [Column("symbol", "symbol"), *counts, *span],
         )
-    check_ingested(rows)
+    check_ingested(rows, strict=True)
     return 0
 
 
 async def _ingest(loaded: wiring.Loaded, symbols: Sequence[str], arguments: argparse.Namespace) -> Rows:
-    from quaestor.operations.ingest import ingest_symbol
+    from quaestor.operations.ingest import try_symbol
 
     source = wiring.configured_source(loaded)
     source.require(symbols)
     rows: Rows = []
     async with wiring.configured_database(loaded) as database:
-        store = wiring.bar_store(database)
+        intake = wiring.intake(source, database, wiring.configured_alerts(loaded), loaded.config.quality)
         with steps("ingest", len(symbols)) as step:
             for symbol in symbols:
                 step(symbol)
-                try:
-                    done = await ingest_symbol(
-                        source, store, symbol, arguments.start, arguments.end, again=arguments.again
-                    )
-                    rows.append(asdict(done) | {"error": ""})
-                except (BadInput, NotFound) as error:
-                    rows.append({"symbol": symbol, "error": str(error)})
+                done = await try_symbol(intake, symbol, arguments.start, arguments.end, again=arguments.again)
+                rows.append(asdict(done))
     return rows
 
 

@@ -19,6 +19,7 @@ MONEY = frozenset(
     {
         "cash", "equity", "market_value", "realized", "unrealized", "fees", "fee", "capital", "total", "cost", "price",
         "average_price", "reference_price", "limit_price", "change", "final_equity", "average_cost", "sleeve",
+        "notional", "net", "bot_pnl", "bot_difference",
     }
 )  # fmt: skip
 
@@ -49,7 +50,10 @@ def number(value: Decimal | float | None) -> str:
     """12 or 12.5: no zeros behind."""
     if value is None:
         return "–"
-    return f"{value:,f}".rstrip("0").rstrip(".") if isinstance(value, Decimal) else f"{value:,g}"
+    if not isinstance(value, Decimal):
+        return f"{value:,g}"
+    shown = f"{value:,f}"
+    return shown.rstrip("0").rstrip(".") if "." in shown else shown
 
 
 def percent(value: Decimal | float | None) -> str:

@@ -55,6 +55,7 @@ class Standing:
     latches: tuple[str, ...]
     trading: dt.date | None
     halted: frozenset[str] = frozenset()
+    blocked: frozenset[str] = frozenset()
     unknown: frozenset[str] = frozenset()
     unknown_exits: frozenset[str] = frozenset()
     selling: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
@@ -81,6 +82,7 @@ async def decide(
         bar_age=ages,
         trading=standing.trading,
         halted=standing.halted,
+        blocked=standing.blocked,
         latches=standing.latches,
         unknown=standing.unknown,
         unknown_exits=standing.unknown_exits,

@@ -255,6 +255,7 @@ async def _standing(floor: Floor, mandate: Mandate, marks: Marks) -> Standing:
         latches=tuple(latch.name for latch in await floor.control.latches(mandate.account)),
         trading=session if phase == "open" else None,
         halted=await floor.broker.halted(),
+        blocked=frozenset(await floor.quotes.blocked()),
         unknown=frozenset(intent.symbol for intent in unclear),
         unknown_exits=frozenset(intent.symbol for intent in unclear if intent.reduces),
         selling=strategy_shares([_unsold(order) for order in open_orders if order.intent.side is Side.SELL]),

@@ -419,6 +419,7 @@ SHAPE = """
 select 'column ' || table_schema || '.' || table_name || '.' || column_name as what,
        concat_ws(' ', data_type, numeric_precision, numeric_scale, is_nullable, column_default, is_identity) as how
 from information_schema.columns where table_schema in ('public', 'paper') and table_name <> 'alembic_version'
+  and (table_schema, table_name) not in (select table_schema, table_name from information_schema.views)
 union all
 select 'constraint ' || conrelid::regclass || ' ' || conname, pg_get_constraintdef(oid) from pg_constraint
 where connamespace in ('public'::regnamespace, 'paper'::regnamespace) and contype <> 't'
@@ -428,7 +429,7 @@ select 'index ' || schemaname || '.' || indexname, indexdef from pg_indexes
 where schemaname in ('public', 'paper') and tablename <> 'alembic_version'
 union all
 select 'comment ' || c.oid::regclass, obj_description(c.oid) from pg_class c
-where c.relkind = 'r' and c.relnamespace in ('public'::regnamespace, 'paper'::regnamespace)
+where c.relkind in ('r', 'p') and c.relnamespace in ('public'::regnamespace, 'paper'::regnamespace)
   and obj_description(c.oid) is not null
 """
 

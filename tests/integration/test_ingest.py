@@ -13,45 +13,50 @@ from quaestor.doors.files import FileSource
 from quaestor.doors.postgres.database import Database
 from quaestor.errors import BadInput, NotFound
 from quaestor.operations.generate import generate_signals
-from quaestor.operations.ingest import ingest_symbol
-from quaestor.ports import Run
+from quaestor.operations.ingest import Intake, ingest_symbol
+from quaestor.ports import Run, Source
 
 D = dt.date
+NOW = dt.datetime(2013, 1, 2, tzinfo=dt.UTC)
 DAYS = calendar.sessions(D(2012, 1, 3), D(2012, 3, 30))
 
 
 def write(folder: Path, closes: list[float], symbol: str = "AAPL") -> FileSource:
     """A vendor's file of the first sessions, one close each."""
-    rows = [f"{day},{close},{close + 1},{close - 1},{close},1000" for day, close in zip(DAYS, closes, strict=False)]
+    pairs = enumerate(zip(DAYS, closes, strict=False))
+    rows = [f"{day},{close},{close + 1 + n % 3},{close - 1},{close},{1000 + n}" for n, (day, close) in pairs]
     (folder / f"{symbol}.csv").write_text("\n".join(["Date,Open,High,Low,Close,Volume", *rows, ""]))
     return FileSource(folder)
+
+
+def intake(source: Source, database: Database) -> Intake:
+    return Intake(source, wiring.bar_store(database), wiring.alerts(Path(), console=False), lambda: NOW)
 
 
 async def test_a_first_ingest_takes_all_and_the_next_one_only_what_is_new_and_a_week_of_overlap(
     database: Database, tmp_path: Path
 ) -> None:
     store = wiring.bar_store(database)
-    done = await ingest_symbol(write(tmp_path, [100.0] * 30), store, "AAPL", None, None)
+    done = await ingest_symbol(intake(write(tmp_path, [100.0] * 30), database), "AAPL", None, None)
     assert (done.read, done.new, done.first, done.last) == (30, 30, DAYS[0], DAYS[29])
-    again = await ingest_symbol(write(tmp_path, [100.0] * 30), store, "AAPL", None, None)
+    again = await ingest_symbol(intake(write(tmp_path, [100.0] * 30), database), "AAPL", None, None)
     assert (again.new, again.changed) == (0, 0)
     assert again.read < 8
-    more = await ingest_symbol(write(tmp_path, [100.0] * 40), store, "AAPL", None, None)
+    more = await ingest_symbol(intake(write(tmp_path, [100.0] * 40), database), "AAPL", None, None)
     assert (more.new, more.changed, more.last) == (10, 0, DAYS[39])
-    assert (await store.spans())["AAPL"] == (DAYS[0], DAYS[39], 40)
+    assert await store.span("AAPL") == (DAYS[0], DAYS[39])
 
 
 async def test_a_late_correction_is_seen_and_an_old_one_when_it_is_asked_for(
     database: Database, tmp_path: Path
 ) -> None:
-    store = wiring.bar_store(database)
-    await ingest_symbol(write(tmp_path, [100.0] * 30), store, "AAPL", None, None)
+    await ingest_symbol(intake(write(tmp_path, [100.0] * 30), database), "AAPL", None, None)
     corrected = [100.0] * 30
     corrected[28], corrected[2] = 101.0, 102.0
     source = write(tmp_path, corrected)
-    assert (await ingest_symbol(source, store, "AAPL", None, None)).changed == 1
-    assert (await ingest_symbol(source, store, "AAPL", None, None, again=True)).changed == 1
-    assert (await ingest_symbol(source, store, "AAPL", None, None, again=True)).changed == 0
+    assert (await ingest_symbol(intake(source, database), "AAPL", None, None)).changed == 1
+    assert (await ingest_symbol(intake(source, database), "AAPL", None, None, again=True)).changed == 1
+    assert (await ingest_symbol(intake(source, database), "AAPL", None, None, again=True)).changed == 0
 
 
 async def test_a_symbol_that_is_not_listed_yet_has_nothing_and_an_unknown_one_is_refused(
@@ -59,13 +64,13 @@ async def test_a_symbol_that_is_not_listed_yet_has_nothing_and_an_unknown_one_is
 ) -> None:
     store = wiring.bar_store(database)
     source = write(tmp_path, [100.0] * 3)
-    early = await ingest_symbol(source, store, "AAPL", None, D(2011, 12, 30))
+    early = await ingest_symbol(intake(source, database), "AAPL", None, D(2011, 12, 30))
     assert (early.read, early.new, early.first) == (0, 0, None)
     with pytest.raises(NotFound, match="'AAPLE'"):
-        await ingest_symbol(source, store, "AAPLE", None, None)
+        await ingest_symbol(intake(source, database), "AAPLE", None, None)
     with pytest.raises(BadInput, match="no bars in 2011-01-03 … 2011-12-30"):
-        await ingest_symbol(source, store, "AAPL", D(2011, 1, 3), D(2011, 12, 30))
-    assert await store.spans() == {}
+        await ingest_symbol(intake(source, database), "AAPL", D(2011, 1, 3), D(2011, 12, 30))
+    assert (await store.frame(None, None, None)).is_empty()
 
 
 async def test_a_file_with_a_bad_row_writes_nothing(database: Database, tmp_path: Path) -> None:
@@ -74,8 +79,8 @@ async def test_a_file_with_a_bad_row_writes_nothing(database: Database, tmp_path
     file.write_text(file.read_text() + f"{DAYS[30]},100,90,101,100,1000\n")
     store = wiring.bar_store(database)
     with pytest.raises(BadInput, match=r"AAPL\.csv:32"):
-        await ingest_symbol(source, store, "AAPL", None, None)
-    assert await store.spans() == {}
+        await ingest_symbol(intake(source, database), "AAPL", None, None)
+    assert (await store.frame(None, None, None)).is_empty()
 
 
 async def test_a_repaired_bar_makes_a_new_revision_of_the_signals_that_it_changes_and_the_old_ones_stay(
@@ -90,13 +95,13 @@ async def test_a_repaired_bar_makes_a_new_revision_of_the_signals_that_it_change
     async def generate() -> int:
         return (await generate_signals(built, bars, signals, ["AAPL"], None, None, Run("run", "commit"))).new
 
-    await ingest_symbol(write(tmp_path, rising), bars, "AAPL", None, None)
+    await ingest_symbol(intake(write(tmp_path, rising), database), "AAPL", None, None)
     assert await generate() > 0
     assert await generate() == 0, "the same bars say the same"
     (before,) = await signals.of_sessions([built.digest], DAYS[44], DAYS[44])
     assert (before.target, before.revision, before.seen["bar_version"]) == (1.0, 1, 1)
 
-    await ingest_symbol(write(tmp_path, [*rising[:41], *[1.5] * 4]), bars, "AAPL", None, None)
+    await ingest_symbol(intake(write(tmp_path, [*rising[:41], 120.0, 100.0, 85.0, 72.0]), database), "AAPL", None, None)
     assert 1 <= await generate() <= 4
     (after,) = await signals.of_sessions([built.digest], DAYS[44], DAYS[44])
     assert (after.target, after.revision, after.seen["bar_version"]) == (0.0, 2, 2)

@@ -79,12 +79,14 @@ async def undisturbed(uri: str, end: dt.date) -> None:
     run = wiring.run_info(None, plan.digest)
     async with Database(uri) as database:
         bars, signals = wiring.bar_store(database), wiring.signal_store(database)
+        told = wiring.alerts(Path(os.devnull), "", False)
+        intake = wiring.intake(wiring.source("recorded"), database, told)
         for symbol in symbols:
-            await ingest_symbol(wiring.source("recorded"), bars, symbol, None, end)
+            await ingest_symbol(intake, symbol, None, end)
         for built in plan.built:
             await generate_signals(built, bars, signals, symbols, None, end, run)
         broker = wiring.paper_broker(database, "paper", Costs(**config.paper.model_dump()))
-        floor = wiring.floor(database, "paper", broker, wiring.alerts(Path(os.devnull), "", False))
+        floor = wiring.floor(database, "paper", broker, told)
         days = await pending(floor, plan.mandate, None, end)
         await trade(floor, plan.mandate, days, run, "oracle")
 

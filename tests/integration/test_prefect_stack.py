@@ -64,7 +64,7 @@ def test_registering_again_changes_nothing(prefect_stack: Stack) -> None:
     named = {f"{kind} {name}": change for kind in MADE for name, change in done[kind].items()}
     assert named == dict.fromkeys(named, "unchanged")
     assert inventory(prefect_stack) == before
-    assert [len(before[kind]) for kind in ("blocks", "automations", "deployments")] == [6, 6, 7]
+    assert [len(before[kind]) for kind in ("blocks", "automations", "deployments")] == [7, 6, 8]
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,15 @@ def test_queues_put_trading_before_history(prefect_stack: Stack) -> None:
     assert found == {"live": (1, None), "stream": (5, None), "backfill": (10, 1)}
 
 
+def test_backfills_take_fewer_places_at_the_sources_than_there_are(prefect_stack: Stack) -> None:
+    rows = prefect_stack.rows("/v2/concurrency_limits/filter")
+    ours = {row["name"]: row["limit"] for row in rows if row["name"].startswith("quaestor-")}
+    assert ours == {"quaestor-sources": 8, "quaestor-backfill": 4}
+
+
 def test_a_demo_is_not_joined_by_the_clock(prefect_stack: Stack) -> None:
     schedules = [one for row in prefect_stack.rows("/deployments/filter") for one in row["schedules"]]
-    assert {one["slug"] for one in schedules} == {"after-the-close", "before-the-open"}
+    assert {one["slug"] for one in schedules} == {"after-the-close", "before-the-open", "sunday-morning"}
     assert not any(one["active"] for one in schedules)
 
 

@@ -56,9 +56,9 @@ class LosesAnswers(PaperBroker):
 async def trade_market(database: Database, last: dt.date, broker: PaperBroker) -> None:
     """Everything from prices to a reconciliation, as the flows do it."""
     bars, run = BarStore(database), wiring.run_info("flow-run", "config-digest")
-    source = wiring.source("recorded")
+    intake = wiring.intake(wiring.source("recorded"), database, wiring.alerts(Path(), console=False))
     for symbol in SYMBOLS:
-        await ingest.ingest_symbol(source, bars, symbol, BARS, last)
+        await ingest.ingest_symbol(intake, symbol, BARS, last)
     plan = wiring.plan("paper", Decimal("100000.00"), SYMBOLS, CHOSEN, None, RiskSection())
     for built in plan.built:
         await generate.generate_signals(built, bars, SignalStore(database), SYMBOLS, None, last, run)

@@ -69,6 +69,7 @@ pictures = st.builds(
     bar_age=st.sampled_from([*[{"AAPL": 1, "IBM": 1}] * 4, {"AAPL": 1, "IBM": 2}, {"AAPL": 1}]),
     trading=mostly(st.just(SESSION), st.sampled_from([None, SESSION + dt.timedelta(days=1)])),
     halted=few,
+    blocked=few,
     latches=st.sampled_from([(), (), (), (), ("entries",)]),
     unknown=few,
     unknown_exits=few,
@@ -132,7 +133,7 @@ def within_limits(buys: Sequence[Intent], picture: Picture, risk: RiskSection) -
     if not buys:
         return
     assert not picture.latches
-    assert not picture.unknown & {i.symbol for i in buys}
+    assert not (picture.unknown | picture.blocked) & {i.symbol for i in buys}
     assert len(buys) <= risk.max_orders_per_session
     equity = Fraction(picture.equity)
     value = {name: Fraction(price) for name, price in picture.prices.items()}

@@ -27,8 +27,9 @@ CHECKSUMS = {
     "quaestor-alerts": "9c1bf537a0ca1f79",
     "quaestor-local-vault": "736a544e02a6aedc",
     "quaestor-paper-broker": "4f86253de6cdf542",
-    "quaestor-database": "305739f6fce44ce6",
-    "quaestor-recorded-feed": "5b1145322f523f92",
+    "quaestor-database": "22ff1f02098870df",
+    "quaestor-recorded-feed": "2a20166420ff7924",
+    "quaestor-scale": "dd45450214a15bfb",
     "quaestor-trading-plan": "c37f1586872c6e08",
 }
 

@@ -119,6 +119,34 @@ def test_files_need_a_folder() -> None:
     assert "source = 'files' needs a folder" in refused("[market]\nsource = 'files'\n")
 
 
+@pytest.mark.parametrize(
+    ("url", "good"),
+    [
+        pytest.param("https://data.example.com/", True, id="encrypted"),
+        pytest.param("http://127.0.0.1:8080", True, id="this machine"),
+        pytest.param("http://localhost:8080/v2", True, id="this machine by name"),
+        pytest.param("http://data.example.com", False, id="in the clear"),
+        pytest.param("http://127.0.0.1.example.com", False, id="a name that only begins so"),
+        pytest.param("http://127.0.0.1@example.com", False, id="a user that looks like an address"),
+        pytest.param("https://key:secret@example.com", False, id="with a secret in it"),
+        pytest.param("ftp://127.0.0.1", False, id="another way"),
+    ],
+)
+def test_secrets_are_shown_only_where_nobody_listens(url: str, good: bool) -> None:
+    for section in ("alpaca", "robinhood"):
+        text = f"[{section}]\nbase_url = {url!r}\n"
+        if good:
+            assert getattr(parse(text), section).base_url == url.rstrip("/")
+        else:
+            assert f"q.toml:2: {section}.base_url: write https://" in refused(text)
+
+
+def test_aliases_are_a_table_of_the_market() -> None:
+    said = "[market]\nsource = 'files'\nfolder = 'p'\n[market.aliases]\n\"BRK.B\" = 'BRK-B'\n"
+    assert parse(said).market.aliases == {"BRK.B": "BRK-B"}
+    assert "aliases need another source than 'recorded'" in refused("[market.aliases]\nMETA = 'FB'\n")
+
+
 def test_what_is_not_toml_is_refused_with_its_place() -> None:
     message = refused("[account]\nalias = 'x'\n[risk\n")
     assert message.startswith("q.toml: not valid TOML:")

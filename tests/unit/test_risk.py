@@ -83,6 +83,7 @@ CASES = [
     ("price_band", (entry(reference_price=D(360)),), (entry(reference_price=D(359)),), "decided on another market"),
     ("price_band", (leave(limit_price=D(200)),), (leave(limit_price=D("199.99")),), "an exit's band is wider"),
     ("halted", (entry(), seen(halted=frozenset({"IBM"}))), (entry(), seen(halted=frozenset({"AAPL"}))), "a halt"),
+    ("blocked", (leave(), seen(blocked=frozenset({"AAPL"}))), (entry(), seen(blocked=frozenset({"AAPL"}))), "a split"),
     ("session_closed", (entry(),), (entry(), seen(trading=None)), "the market is closed"),
     ("session_closed", (leave(),),
      (leave(), seen(trading=SESSION + dt.timedelta(days=1))), "the session is over, even for an exit"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pytest
 from quaestor import wiring
 from quaestor.config import Config, StrategiesSection
 from quaestor.doors.postgres.database import with_password, without_password
-from quaestor.errors import BadConfig, PartMissing
+from quaestor.errors import BadConfig, NotFound, PartMissing
 
 
 @pytest.fixture
@@ -194,3 +197,43 @@ def test_without_a_file_the_key_says_where_a_strategy_is_named() -> None:
     chosen = StrategiesSection.model_validate({"use": [{"name": "momentun", "weight": 0.1}]})
     with pytest.raises(BadConfig, match=r"^strategies\.use\.0\.name: Unknown strategy 'momentun'\. Did you mean"):
         wiring.plan("paper", Decimal(1), ("AAPL",), chosen, None, Config().risk)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "timeframes", "per_second"),
+    [
+        pytest.param("", "recorded", ("1d",), None, id="recorded"),
+        pytest.param("[market]\nsource = 'files'\nfolder = '.'", "files", ("1d", "1m", "5m", "1h"), None, id="files"),
+        pytest.param(
+            "[market]\nsource = 'alpaca'\n[alpaca]\nrequests_per_minute = 600",
+            "alpaca",
+            ("1m", "5m", "1h", "1d"),
+            10,
+            id="alpaca",
+        ),
+        pytest.param("[market]\nsource = 'robinhood'", "robinhood", ("5m", "1h", "1d"), 2, id="robinhood"),
+    ],
+)
+def test_the_configured_source_says_what_it_can(
+    home: Path, text: str, name: str, timeframes: tuple[str, ...], per_second: float | None
+) -> None:
+    (home / "quaestor.toml").write_text(text)
+    source = wiring.configured_source(wiring.load())
+    can = source.capabilities
+    assert (source.name, can.timeframes, can.requests_per_second) == (name, timeframes, per_second)
+
+
+@pytest.mark.parametrize(("market", "secret"), [("alpaca", "alpaca-key"), ("robinhood", "robinhood-access-token")])
+async def test_a_vendors_secret_is_fetched_when_it_is_used(home: Path, market: str, secret: str) -> None:
+    file = home / "quaestor.toml"
+    file.write_text(f"[market]\nsource = {market!r}\n[{market}]\nbase_url = 'http://127.0.0.1:9'\n")
+    source = wiring.configured_source(wiring.load())
+    today = dt.date.today()  # noqa: DTZ011 - any recent day
+    with pytest.raises(NotFound, match=f"Unknown secret '{secret}'"):
+        await source.history("AAPL", today, today)
+
+
+def test_what_no_vendor_is_asked_for_imports_none() -> None:
+    code = "import sys; from quaestor import wiring; wiring.source('recorded'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"alpaca", "robin_stocks", "requests", "starlette", "uvicorn"} & set(done.stdout.split())

@@ -15,8 +15,11 @@ from quaestor.doors.postgres.translated import refused, translated
 from quaestor.errors import BadConfig, DatabaseDown, PartMissing
 
 if TYPE_CHECKING:
+    import polars as pl
     from psycopg import AsyncConnection
     from psycopg_pool import AsyncConnectionPool
+
+    from quaestor.doors.postgres.arrow import Arrow
 
     Connection = AsyncConnection[dict[str, Any]]
 
@@ -38,6 +41,7 @@ class Database:
         self._release = release
         self._size = size
         self._pool: AsyncConnectionPool[Connection] | None = None
+        self._arrow: Arrow | None = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -52,6 +56,8 @@ class Database:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            if self._arrow is not None:
+                self._arrow.close()
             if self._pool is not None:
                 with translated(self._place):
                     await self._pool.close()
@@ -102,6 +108,19 @@ class Database:
         async with self._connection() as connection:
             cursor = await connection.execute(query, *parameters)
             return await cursor.fetchall()
+
+    async def run(self, statement: bytes) -> None:
+        """One statement outside of any transaction, as some of a partition's upkeep must be."""
+        async with self._connection() as connection:
+            await connection.execute(statement)
+
+    async def frame(self, query: str) -> pl.DataFrame:
+        """The rows of a query as a polars frame, columns at a time."""
+        if self._arrow is None:
+            from quaestor.doors.postgres.arrow import Arrow
+
+            self._arrow = Arrow(self.uri, self._place)
+        return await self._arrow.fetch(query)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,8 @@ def differences(uri: str) -> list[Any]:
 
 def _ours(name: str | None, kind: str, parents: Any) -> bool:
     del parents
-    return kind != "schema" or name in {None, "paper"}
+    part = kind == "table" and name is not None and re.fullmatch(r"(bar|tick)_\w*p\d{4}(_\d\d)?", name)
+    return not part and (kind != "schema" or name in {None, "paper"})
 
 
 def _config(connection: Connection) -> Any:

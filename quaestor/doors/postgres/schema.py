@@ -19,8 +19,10 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Numeric,
+    SmallInteger,
     String,
     Table,
     UniqueConstraint,
@@ -28,6 +30,8 @@ from sqlalchemy import (
     func,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+
+from quaestor.bars import DAILY, TIMEFRAMES
 
 Text = String  # an unbounded VARCHAR: PostgreSQL's text by another name
 
@@ -57,28 +61,133 @@ def _text(name: str, *, primary_key: bool = False, nullable: bool = False, defau
 
 # ── market data ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-bar = Table(
-    "bar",
+instrument = Table(
+    "instrument",
+    metadata,
+    Column("id", Integer, Identity(always=True), primary_key=True),
+    _text("symbol"),
+    UniqueConstraint("symbol"),
+    comment="Bars name their symbol by a number: rows of fixed width go in and out as arrays.",
+)
+
+load = Table(
+    "load",
+    metadata,
+    Column("id", Integer, Identity(always=True), primary_key=True),
+    _text("source"),
+    _text("timeframe"),
+    _text("flow_run_id", nullable=True),
+    _time("at", now=True),
+    comment="One transaction that stored bars: from where, when, by which run.",
+)
+
+
+def _bar_columns() -> list[Any]:
+    prices = [Column(name, Double, nullable=False) for name in ("open", "high", "low", "close")]
+    return [
+        Column("version", SmallInteger, nullable=False),
+        Column("session", Date, nullable=False),
+        *prices,
+        Column("volume", BigInteger, nullable=False),
+        Column("load", Integer, nullable=False),
+    ]
+
+
+def _bar_table(timeframe: str) -> Table:
+    """The current version of each bar of a timeframe; partitioned by time, see `partitions`."""
+    return Table(
+        f"bar_{timeframe}",
+        metadata,
+        Column("instrument", Integer, primary_key=True, autoincrement=False),
+        Column("ts", TIMESTAMP(timezone=True), primary_key=True),
+        *_bar_columns(),
+        CheckConstraint(
+            "low > 0 and high < 'infinity' and high >= low and "  # NaN is larger than all, and equals itself
+            "open between low and high and close between low and high",
+            name="prices",
+        ),
+        CheckConstraint("volume >= 0", name="volume"),
+        comment="As-traded bars, the newest version of each.",
+        postgresql_partition_by="RANGE (ts)",
+    )
+
+
+bars = {timeframe: _bar_table(timeframe) for timeframe in TIMEFRAMES}
+Index("ix_bar_1d_session", bars[DAILY].c.session)
+
+bar_old = Table(
+    "bar_old",
+    metadata,
+    _text("timeframe", primary_key=True),
+    Column("instrument", Integer, primary_key=True, autoincrement=False),
+    Column("ts", TIMESTAMP(timezone=True), primary_key=True),
+    Column("version", SmallInteger, primary_key=True, autoincrement=False),
+    *_bar_columns()[1:],
+    Column("superseded", Integer, nullable=False),
+    comment="Versions that a repair replaced, with the load that did (law 8): nothing that was known is lost.",
+)
+
+coverage = Table(
+    "coverage",
+    metadata,
+    Column("instrument", Integer, ForeignKey("instrument.id"), primary_key=True, autoincrement=False),
+    _text("timeframe", primary_key=True),
+    Column("period", Date, primary_key=True),
+    Column("asked_first", Date, nullable=True),
+    Column("asked_last", Date, nullable=True),
+    Column("stored", Integer, nullable=False, server_default="0"),
+    Column("quarantined", Integer, nullable=False, server_default="0"),
+    Column("digest", LargeBinary, nullable=True),
+    _text("source", default=""),
+    _text("error", default=""),
+    _time("at", now=True),
+    comment="Cells of the history: a session (intraday) or a month (daily). digest: of all its stored bars.",
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    _text("symbol"),
+    _text("timeframe"),
+    Column("session", Date, nullable=True),
+    _time("ts", nullable=True),
+    _text("rule"),
+    _text("field"),
+    _text("observed"),
+    _text("limit_value"),
+    _text("source"),
+    Column("row", JSONB, nullable=False),
+    _text("flow_run_id", nullable=True),
+    _time("at", now=True),
+    UniqueConstraint("digest"),
+    comment="Bars that a rule of quality refused, as they came (law 8).",
+)
+Index("ix_quarantine_symbol", quarantine.c.symbol, quarantine.c.timeframe, quarantine.c.session)
+
+vouched = Table(
+    "vouched",
     metadata,
     _text("symbol", primary_key=True),
-    _text("timeframe", primary_key=True),
-    Column("ts", TIMESTAMP(timezone=True), primary_key=True),
-    Column("version", Integer, primary_key=True),
-    Column("session", Date, nullable=False),
-    Column("open", Double, nullable=False),
-    Column("high", Double, nullable=False),
-    Column("low", Double, nullable=False),
-    Column("close", Double, nullable=False),
-    Column("volume", BigInteger, nullable=False),
-    _text("source"),
-    _time("stored_at", now=True),
-    CheckConstraint(
-        "low > 0 and high >= low and open between low and high and close between low and high", name="prices"
-    ),
-    CheckConstraint("volume >= 0", name="volume"),
-    comment="As-traded bars; a repair is a new version, the old one stays (law 8).",
+    Column("session", Date, primary_key=True),
+    _text("reason"),
+    _time("at", now=True),
+    comment="Sessions whose steps a person looked at and found real: the gate raises no doubt there again.",
 )
-Index("ix_bar_session", bar.c.session)
+
+tick = Table(
+    "tick",
+    metadata,
+    Column("instrument", Integer, primary_key=True, autoincrement=False),
+    Column("ts", TIMESTAMP(timezone=True), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("price", Double, nullable=False),
+    Column("size", Double, nullable=False),
+    CheckConstraint("price > 0 and size >= 0", name="print"),
+    comment="Trades of recorded sessions; number: the feed's own, which tells prints of one instant apart.",
+    postgresql_partition_by="RANGE (ts)",
+)
 
 split = Table(
     "split",
@@ -91,6 +200,27 @@ split = Table(
     _text("source"),
     _time("stored_at", now=True),
     comment="numerator new shares for denominator old ones, effective at the open of the session.",
+)
+
+dividend = Table(
+    "dividend",
+    metadata,
+    _text("symbol", primary_key=True),
+    Column("session", Date, primary_key=True),
+    _money("amount"),
+    _text("origin"),
+    _text("source"),
+    _time("stored_at", now=True),
+    comment="Dollars per share of the session, the ex-date.",
+)
+
+blocked = Table(
+    "blocked",
+    metadata,
+    _text("symbol", primary_key=True),
+    _text("reason"),
+    _time("at", now=True),
+    comment="Symbols that take no entries until a person clears them: vendors disagree on a split, for one.",
 )
 
 # ── decisions ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -433,4 +563,79 @@ paper_split = Table(
     _text("symbol", primary_key=True),
     Column("session", Date, primary_key=True),
     schema="paper",
+)
+
+# ── an old bot's history: append-only, apart from the live account's books ────────────────────────────────────────────
+
+legacy_import = Table(
+    "legacy_import",
+    metadata,
+    Column("id", BigInteger, Identity(always=False), primary_key=True),
+    _text("source"),
+    _text("file"),
+    _text("sha256"),
+    _text("timezone"),
+    Column("mapping", JSONB, nullable=False),
+    Column("counts", JSONB, nullable=False),
+    Column("report", JSONB, nullable=False),
+    _time("at", now=True),
+    comment="One row per import. source: sha256 of the file when it was first imported; a grown file keeps it.",
+)
+
+
+def _legacy(name: str, *columns: Column[Any], comment: str) -> Table:
+    """A table of imported rows, each known by its source, table and rowid; numbers as the bot had them, unrounded."""
+    return Table(
+        name,
+        metadata,
+        _text("source", primary_key=True),
+        _text("table_name", primary_key=True),
+        Column("row_id", BigInteger, primary_key=True),
+        Column(
+            "import_id",
+            BigInteger,
+            ForeignKey("legacy_import.id", deferrable=True, initially="DEFERRED"),  # the report is known at the end
+            nullable=False,
+        ),
+        _text("symbol"),
+        _time("at"),
+        *columns,
+        _text("digest"),
+        comment=comment,
+    )
+
+
+def _number(name: str, *, nullable: bool = False) -> Column[Any]:
+    return Column(name, Numeric, nullable=nullable)
+
+
+def _deal() -> list[Column[Any]]:
+    return [
+        _text("order_id", nullable=True),
+        _text("side"),
+        _number("quantity"),
+        _number("price", nullable=True),
+        _number("fee", nullable=True),
+        _text("state", nullable=True),
+        Column("raw", JSONB, nullable=False),
+    ]
+
+
+legacy_price = _legacy(
+    "legacy_price",
+    Column("session", Date, nullable=False),
+    _number("price"),
+    *(_number(name, nullable=True) for name in ("open", "high", "low", "volume")),
+    comment="Prices that a bot polled, and its intraday bars (price: the close); daily bars are in the table bar.",
+)
+Index("ix_legacy_price_symbol", legacy_price.c.symbol, legacy_price.c.at)
+
+legacy_order = _legacy("legacy_order", *_deal(), comment="Orders of a bot; raw: the row, account numbers masked.")
+
+legacy_trade = _legacy(
+    "legacy_trade",
+    *_deal(),
+    _text("trade_id", nullable=True),
+    _number("pnl", nullable=True),
+    comment="Trades of a bot; they never enter the ledger. pnl: the bot's own figure.",
 )

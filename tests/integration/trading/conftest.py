@@ -116,11 +116,11 @@ class Market:
         return self.server_uri.replace("/quaestor?", f"/{name}?")
 
     async def fill(self) -> None:
-        source = RecordedSource()
         async with Database(self.uri("template_market")) as database:
+            intake = wiring.intake(RecordedSource(), database, wiring.alerts(Path(), console=False))
             bars, signals = wiring.bar_store(database), wiring.signal_store(database)
             for symbol in SYMBOLS:
-                await ingest_symbol(source, bars, symbol, None, END)
+                await ingest_symbol(intake, symbol, None, END)
             for built in (*self.default.built, *self.hold.built):
                 await generate_signals(built, bars, signals, SYMBOLS, None, END, Run())
 

@@ -16,8 +16,8 @@ from held h
 cross join settled s
 left join equity e on e.account = %(account)s and e.session = s.session
 left join lateral (
-    select close, session from bar
-    where symbol = h.symbol and timeframe = '1d' and session <= s.session order by ts desc, version desc limit 1
+    select b.close, b.session from instrument i join bar_1d b on b.instrument = i.id
+    where i.symbol = h.symbol and b.session <= s.session order by b.ts desc limit 1
 ) b on true
 order by h.strategy, h.symbol
 
@@ -50,8 +50,8 @@ open_lots as (
     select l.strategy, l.symbol, sum(l.quantity * b.close::numeric - l.cost) as unrealized
     from lot l cross join settled s
     join lateral (
-        select close from bar
-        where symbol = l.symbol and timeframe = '1d' and session <= s.session order by ts desc, version desc limit 1
+        select b.close from instrument i join bar_1d b on b.instrument = i.id
+        where i.symbol = l.symbol and b.session <= s.session order by b.ts desc limit 1
     ) b on true
     where l.account = %(account)s and l.quantity > 0 group by l.strategy, l.symbol
 )
@@ -106,9 +106,9 @@ select (select count(*) from intent where account = %(account)s) as orders,
        (select count(*) from fill where account = %(account)s) as fills,
        (select count(*) from refusal where account = %(account)s) as refusals,
        (select count(*) from signal) as signals,
-       (select count(*) from bar) as bars,
-       (select count(distinct symbol) from bar) as symbols,
-       (select max(session) from bar) as last_bar
+       (select coalesce(sum(stored), 0) from coverage) as bars,
+       (select count(distinct instrument) from coverage where stored > 0) as symbols,
+       (select max(session) from bar_1d) as last_bar
 
 -- name: lease
 -- The single writer now.

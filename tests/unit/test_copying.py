@@ -1,0 +1,126 @@
+"""Binary COPY without a server: the bytes are the manual's, and what is encoded is decoded."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quaestor.doors.postgres.copying import BLOCK, HEADER, TRAILER, blank, layout, parse, stream
+
+PACKED = {"int2": "h", "int4": "i", "int8": "q", "float8": "d", "date": "i", "timestamptz": "q"}
+BITS = {"int2": 16, "int4": 32, "int8": 64, "date": 32, "timestamptz": 64}
+
+
+def values(kind: str) -> st.SearchStrategy[Any]:
+    """Any value of a type, with its extremes."""
+    if kind == "float8":
+        return st.floats(allow_nan=False)
+    half = 2 ** (BITS[kind] - 1)
+    return st.integers(-half, half - 1) | st.sampled_from([-half, -1, 0, 1, half - 1])
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> tuple[dict[str, str], list[tuple[Any, ...]]]:
+    """Columns, and rows of them."""
+    kinds = draw(st.lists(st.sampled_from(sorted(PACKED)), min_size=1, max_size=6))
+    columns = {f"c{n}": kind for n, kind in enumerate(kinds)}
+    return columns, draw(st.lists(st.tuples(*map(values, kinds)), max_size=20))
+
+
+def records(columns: dict[str, str], rows: list[tuple[Any, ...]]) -> Any:
+    filled = blank(columns, len(rows))
+    for name, column in zip(columns, zip(*rows, strict=True), strict=False):
+        filled[name] = column
+    return filled
+
+
+def by_hand(columns: dict[str, str], rows: list[tuple[Any, ...]]) -> bytes:
+    """The stream as the manual describes it, field by field."""
+    fields = (
+        struct.pack(">h", len(row))
+        + b"".join(field(kind, value) for kind, value in zip(columns.values(), row, strict=True))
+        for row in rows
+    )
+    return b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0) + b"".join(fields) + struct.pack(">h", -1)
+
+
+def field(kind: str, value: Any) -> bytes:
+    if value is None:
+        return struct.pack(">i", -1)
+    packed = struct.pack(">" + PACKED[kind], value)
+    return struct.pack(">i", len(packed)) + packed
+
+
+@given(tables())
+def test_the_stream_is_the_manuals_byte_for_byte(table: tuple[dict[str, str], list[tuple[Any, ...]]]) -> None:
+    assert b"".join(stream(records(*table))) == by_hand(*table)
+
+
+@given(tables(), st.integers(1, 100))
+def test_what_is_encoded_is_decoded_however_the_stream_is_cut(
+    table: tuple[dict[str, str], list[tuple[Any, ...]]], cut: int
+) -> None:
+    columns, rows = table
+    raw = b"".join(stream(records(columns, rows)))
+    found = parse([memoryview(raw[start : start + cut]) for start in range(0, len(raw), cut)], columns)
+    assert [tuple(row) for row in found[list(columns)].tolist()] == rows
+
+
+def test_nan_and_the_infinities_pass() -> None:
+    odd = records({"x": "float8"}, [(float("nan"),), (float("inf"),), (float("-inf"),), (-0.0,)])
+    found = parse(stream(odd), {"x": "float8"})["x"]
+    assert found.tobytes() == odd["x"].tobytes()
+
+
+def test_a_large_stream_goes_in_blocks() -> None:
+    many = records({"a": "int8", "b": "float8"}, [(1, 2.0)]).repeat(100_000)
+    blocks = list(stream(many))
+    assert len(blocks) > 3
+    assert max(map(len, blocks)) == BLOCK
+    assert (parse(blocks, {"a": "int8", "b": "float8"}) == many).all()
+
+
+def test_no_rows_are_a_header_and_a_trailer() -> None:
+    assert list(stream(blank({"a": "int4"}, 0))) == [HEADER, TRAILER]
+    assert len(parse([HEADER, TRAILER], {"a": "int4"})) == 0
+
+
+COLUMNS = {"a": "int4", "b": "int4"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "rows"),
+    [
+        pytest.param({"a": "int4", "b": "int8"}, [(1, 2)] * 3, id="a column is wider than expected"),
+        pytest.param({"a": "int4", "b": "int2"}, [(1, 2)] * 3, id="a column is narrower"),
+        pytest.param({"a": "int4"}, [(1,)] * 3, id="a column lacks"),
+        pytest.param({"a": "int4", "b": "int4", "c": "int4"}, [(1, 2, 3)] * 3, id="there is one more"),
+        pytest.param(COLUMNS, [(1, 2), (3, None)], id="a null takes no room"),
+        pytest.param(COLUMNS, [(1, None)] * 9, id="the nulls' room adds up to whole rows"),
+        pytest.param({"a": "int2", "b": "int4", "c": "int4"}, [(1, 2, 3)] * 9, id="rows of another shape do too"),
+        pytest.param({"a": "int8", "b": "int8"}, [(1, 2)] * 9, id="both columns are wider, and that does"),
+    ],
+)
+def test_rows_of_another_width_are_refused(columns: dict[str, str], rows: list[tuple[Any, ...]]) -> None:
+    with pytest.raises(ValueError, match="not of the expected width"):
+        parse([by_hand(columns, rows)], COLUMNS)
+
+
+def test_a_record_is_as_wide_as_its_fields() -> None:
+    assert layout({"a": "int4", "ts": "timestamptz", "p": "float8"}) == np.dtype(
+        [
+            ("fields", ">i2"),
+            ("a length", ">i4"),
+            ("a", ">i4"),
+            ("ts length", ">i4"),
+            ("ts", ">i8"),
+            ("p length", ">i4"),
+            ("p", ">f8"),
+        ]
+    )
+    assert layout({"a": "int4", "ts": "timestamptz", "p": "float8"}).itemsize == 2 + 8 + 12 + 12
