@@ -134,11 +134,11 @@ class Chunk:
 
     @property
     def name(self) -> str:
-        """The cells, for a person: "AAPL…IBM 1d 2012-01-03…2012-12-31, 36 cells"."""
+        """The cells, for a person and for the letters of Prefect's graph: "AAPL to IBM 1d 2012-01-03, 2 cells"."""
         names = sorted({window.symbol for window in self.windows})
-        who = names[0] if len(names) == 1 else f"{names[0]}…{names[-1]}"
+        who = names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}"
         first, last = min(window.first for window in self.windows), max(window.last for window in self.windows)
-        when = f"{first}" if first == last else f"{first}…{last}"
+        when = f"{first}" if first == last else f"{first} to {last}"
         return f"{who} {self.timeframe} {when}, {self.cells} cells"
 
     @property

@@ -23,6 +23,7 @@ MARKS: dict[Status, str] = {  # the worst first
 }
 WORST = {status: rank for rank, status in enumerate(MARKS)}
 LEGEND = "█ present   ▒ partly   · missing   q bars in quarantine   x failed   - the source has none"
+ON_A_PAGE = str.maketrans("█▒·", "#+.")  # a browser's font for code has no blocks of a letter's width
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,11 @@ def _line(symbol: str, places: Sequence[Place], column: dict[dt.date, int], widt
 
 
 def markdown(drawn: Map, limit: int = 200) -> str:
-    """The map for a page: the legend, the lines in fixed width, the worst symbols first where not all fit."""
+    """The map for a page: the lines in fixed width, the worst symbols first where not all fit, and the legend."""
     lines = sorted(drawn.lines, key=lambda line: WORST[line.worst])[:limit] if len(drawn.lines) > limit else drawn.lines
     wide = max((len(line.symbol) for line in lines), default=0)
     rows = [f"{'':<{wide}}  {axis(drawn.columns)}", *(f"{line.symbol:<{wide}}  {line.marks}" for line in lines)]
     left = len(drawn.lines) - len(lines)
     more = [f"… and {left:,} symbols that stand no worse"] if left else []
-    return "\n".join([drawn.title, "", "```", *rows, *more, "```", "", LEGEND, ""])
+    legend = LEGEND.replace("   ", "  ")  # a page is 88 letters wide
+    return "\n".join(["```", *rows, *more, "", legend, "```", ""]).translate(ON_A_PAGE)

@@ -110,9 +110,11 @@ async def show_ingest(rows: Sequence[dict[str, Any]], key: str) -> None:
 def said(rows: Sequence[dict[str, Any]]) -> str:
     """What came in, in a sentence."""
     failed, refused = sum(bool(row["error"]) for row in rows), sum(row["quarantined"] for row in rows)
+    changed = sum(row["changed"] for row in rows)
     parts = [f"{len(rows)} symbols, {sum(row['new'] for row in rows):,} new bars"]
+    parts += [f"{changed:,} repaired"] if changed else []
     parts += [f"{refused:,} in quarantine"] if refused else []
-    parts += [f"{failed} symbols failed"] if failed else []
+    parts += [f"{failed} failed"] if failed else []
     return ", ".join(parts)
 
 
@@ -126,7 +128,7 @@ async def tell_failures(desk: Desk, rows: Sequence[dict[str, Any]]) -> int:
     """One alert for all symbols that failed; how many."""
     failed = [row for row in rows if row["error"]]
     if failed:
-        lines = [f"{row['symbol']}: {row['error']}" for row in failed[:20]]
+        lines = [f"{row['symbol']}: {row['error'].removeprefix(row['symbol'] + ': ')}" for row in failed[:20]]
         more = [f"… and {len(failed) - 20} more"] if len(failed) > 20 else []
         title = f"{len(failed)} of {len(rows)} symbols could not be fetched; the others are stored"
         await desk.alerts.open().send(title, "\n".join([*lines, *more]))

@@ -11,7 +11,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from quaestor import bars, calendar
 from quaestor.doors.sim.alpaca import AlpacaServer
 from quaestor.doors.sim.serving import serving
 from quaestor.doors.vault_local import LocalVault
-from quaestor.splits import Split
 
 D = dt.date
 QUAESTOR = Path(sys.executable).with_name("quaestor")
@@ -156,7 +154,7 @@ def test_a_vendor_who_changes_his_word_on_a_split_blocks_the_symbol_until_a_pers
         splits[:] = [{**tell, "new_rate": 4}]
         console.run("backfill", "AAPL", *RANGE, "--redo", "all")
         splits[:] = [{**tell, "new_rate": 3}]
-        said = console.refused("backfill", "AAPL", *RANGE, "--redo", "all")
+        said = console.run("backfill", "AAPL", *RANGE, "--redo", "all").stderr
     finally:
         splits.clear()
     assert f"alpaca tells a split of 3:1 on {SPLIT}" in said
@@ -195,5 +193,13 @@ def test_a_map_of_any_width_can_be_drawn(console: Console) -> None:
     assert "AAPL  " in console.said("coverage", *RANGE, "--width", "0")
 
 
-def test_a_split_is_told_in_the_form_that_the_server_knows() -> None:
-    assert AlpacaServer(daily(), [Split("AAPL", SPLIT, Fraction(4))])._actions[0][0]["new_rate"] == 4
+def test_stored_bars_are_shown_and_written_as_traded_or_adjusted(console: Console, tmp_path: Path) -> None:
+    (last,) = console.json("bars", "ibm", "--limit", "1")
+    assert (last["session"], last["close"]) == ("2026-08-31", close("IBM", len(DAYS) - 1, DAYS[-1]))
+    file = tmp_path / "ibm.csv"
+    assert "bars written to" in console.said("bars", "IBM", "--adjust", "total", "--to", str(file))
+    written = pl.read_csv(file, try_parse_dates=True)
+    assert written["close"].to_list() == [row["close"] for row in console.json("bars", "IBM", "--limit", "999")]
+    assert "No 1m bars of IBM" in console.refused("bars", "IBM", "--timeframe", "1m")
+    assert "No 1d bars of IBM" in console.refused("bars", "IBM", "--known-at", "2020-01-01T00:00+00:00")
+    assert "ends in .csv or .parquet" in console.refused("bars", "IBM", "--to", str(tmp_path / "ibm.xls"))

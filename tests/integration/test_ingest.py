@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 
+from quaestor import bars as ideas
 from quaestor import calendar, wiring
 from quaestor.config import Config
+from quaestor.doors.alpaca import AlpacaSource
 from quaestor.doors.files import FileSource
+from quaestor.doors.http import Carrier
 from quaestor.doors.postgres.database import Database
-from quaestor.errors import BadInput, NotFound
+from quaestor.doors.sim.alpaca import AlpacaServer
+from quaestor.doors.sim.faults import Fault
+from quaestor.doors.sim.serving import serving
+from quaestor.errors import BadInput, NotFound, Temporary
+from quaestor.fetching import Patience
 from quaestor.operations.generate import generate_signals
-from quaestor.operations.ingest import Intake, ingest_symbol
+from quaestor.operations.ingest import Ingested, Intake, by_symbol, check_failed, ingest_symbol, try_window
 from quaestor.ports import Run, Source
 
 D = dt.date
@@ -108,3 +118,73 @@ async def test_a_repaired_bar_makes_a_new_revision_of_the_signals_that_it_change
     kept = await database.fetch(b"select target from signal where session = %s order by revision", [DAYS[44]])
     assert [row["target"] for row in kept] == [1.0, 0.0]
     assert await signals.computed([built.digest]) == {built.digest: (DAYS[0], DAYS[44])}
+
+
+# ── a symbol that fails ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_vendor_that_stays_away_is_tried_again_and_told_when_no_try_is_left(database: Database) -> None:
+    server = AlpacaServer(pl.DataFrame(schema=ideas.schema()))
+    server.faults[:] = [Fault("status", status=503)]
+    window = ("AAPL", DAYS[0], DAYS[-1], "1d")
+    with serving(server.app) as url:
+        carrier = Carrier("Alpaca", ["data.alpaca.markets"], base_url=url, patience=Patience(1, 0.01, 0.01))
+        ours = intake(AlpacaSource(carrier, lambda: ("key", "secret"), base_url=url), database)
+        with pytest.raises(Temporary, match="AAPL: Alpaca answered 503"):
+            await try_window(ours, *window)
+        done = await try_window(ours, *window, last_try=True)
+    assert (done.symbol, done.read) == ("AAPL", 0)
+    assert "Alpaca answered 503" in done.error
+    cells = await ours.store.cells(["AAPL"])
+    assert [cell.period for cell in cells] == [D(2012, 1, 1), D(2012, 2, 1), D(2012, 3, 1)]
+    assert {cell.error for cell in cells} == {done.error}
+
+
+def rows(*done: Ingested) -> list[dict[str, Any]]:
+    return [asdict(each) | {"repaired": len(each.repaired)} for each in done]
+
+
+def test_the_windows_of_a_symbol_become_one_row_for_a_person() -> None:
+    some = rows(
+        Ingested("AAPL", 20, 20, first=DAYS[20], last=DAYS[39]),
+        Ingested("IBM", error="IBM: no answer"),
+        Ingested("AAPL", 20, 15, 5, first=DAYS[0], last=DAYS[19], repaired=("a", "b")),
+        Ingested("AAPL", error="AAPL: no answer"),
+    )
+    apple, ibm = by_symbol(some)
+    assert (apple["read"], apple["new"], apple["changed"], apple["repaired"]) == (40, 35, 5, 2)
+    assert (apple["first"], apple["last"], apple["error"]) == (DAYS[0], DAYS[39], "AAPL: no answer")
+    assert (ibm["read"], ibm["first"], ibm["error"]) == (0, None, "IBM: no answer")
+
+
+@pytest.mark.parametrize(
+    ("done", "strict", "said"),
+    [
+        pytest.param([Ingested("AAPL", 1)], True, None, id="nothing failed"),
+        pytest.param([Ingested("AAPL")], True, None, id="nothing there is an answer to a backfill"),
+        pytest.param([Ingested("AAPL", 1), Ingested("IBM", error="no")], False, None, id="the run goes on"),
+        pytest.param(
+            [Ingested("AAPL", 1), Ingested("IBM", error="no")],
+            True,
+            "1 of 2 symbols failed; the others are stored. no",
+            id="a person at the console is told",
+        ),
+        pytest.param([Ingested("AAPL", 1), Ingested("AAPL", error="no")], False, None, id="a part of one symbol"),
+        pytest.param([Ingested("AAPL", error="no")], False, "no", id="all of one symbol"),
+        pytest.param(
+            [Ingested("AAPL", error="no"), Ingested("IBM", error="neither")],
+            False,
+            "2 of 2 symbols failed; nothing was stored. no",
+            id="all failed",
+        ),
+    ],
+)
+def test_a_failure_ends_a_run_when_nothing_was_stored_and_a_command_always(
+    done: list[Ingested], strict: bool, said: str | None
+) -> None:
+    if said is None:
+        check_failed(rows(*done), strict=strict)
+        return
+    with pytest.raises(BadInput) as caught:
+        check_failed(rows(*done), strict=strict)
+    assert str(caught.value) == said

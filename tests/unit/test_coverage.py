@@ -146,11 +146,21 @@ def test_windows_and_chunks_end_at_the_bars_a_transaction_takes_and_the_seconds_
     assert len(windows(["AAPL"], [], bars=1)) == 12, "a single month is fetched though it is too large"
 
 
+def test_a_window_of_minutes_is_no_longer_than_a_quarter_so_that_all_symbols_advance_together() -> None:
+    days = calendar.sessions(D(2012, 1, 1), D(2012, 12, 31))
+    chunks = plan(grid(["AAPL", "IBM"], "1m", days, []), "1m", "missing", Pace(10_000, 0.3, 390, 1))
+    windows = [window for chunk in chunks for window in chunk.windows]
+    assert [window.symbol for window in windows] == ["IBM", "AAPL"] * 4
+    assert max(window.bars for window in windows) == 64 * 390
+
+
 @pytest.mark.parametrize(
     ("symbols", "cells", "name"),
     [
-        pytest.param(["AAPL"], 12, "AAPL 1d 2012-01-03…2012-12-31, 12 cells", id="one symbol"),
-        pytest.param(["MSFT", "AAPL", "IBM"], 36, "AAPL…MSFT 1d 2012-01-03…2012-12-31, 36 cells", id="first and last"),
+        pytest.param(["AAPL"], 12, "AAPL 1d 2012-01-03 to 2012-12-31, 12 cells", id="one symbol"),
+        pytest.param(
+            ["MSFT", "AAPL", "IBM"], 36, "AAPL to MSFT 1d 2012-01-03 to 2012-12-31, 36 cells", id="first and last"
+        ),
     ],
 )
 def test_a_chunk_has_a_name_for_a_person(symbols: list[str], cells: int, name: str) -> None:
@@ -171,6 +181,7 @@ def test_one_session_is_named_once() -> None:
         pytest.param(Pace(1_000, 0.5, 390), 1_000, 1, 0.5, id="just one request"),
         pytest.param(Pace(1_000, 0.5, 390), 1_001, 2, 1.0, id="one bar more"),
         pytest.param(Pace(1_000, 0.5, 390), 0, 1, 0.5, id="an empty answer is a request too"),
+        pytest.param(Pace(1_000, 0.5, 390, 2), 1_001, 4, 2.0, id="splits and dividends are asked for beside the bars"),
     ],
 )
 def test_requests_cost_time(pace: Pace, bars: int, requests: int, seconds: float) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from quaestor.config import Config, StrategyUse
 from quaestor.console.cli import COMMANDS, parser
+from quaestor.quality import RULES
 
 ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -40,6 +41,26 @@ def test_every_setting_is_documented() -> None:
                 assert field.description, f"{model.__name__}.{name}"
                 assert f"| `{name}` | " in page, f"{model.__name__}.{name}"
                 assert field.description in page, f"{model.__name__}.{name}"
+
+
+def test_the_page_on_market_data_has_every_rule_of_the_gate_in_its_words_and_no_other() -> None:
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    section = page.partition("## The quality gate")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| `")]
+    assert rows == [f"| `{rule.id}` | {rule.says} | {rule.severity} |" for rule in RULES.values()]
+
+
+def test_every_picture_of_a_page_is_there_small_and_as_wide_as_a_page() -> None:
+    shown = {
+        name
+        for page in (ROOT / "docs").glob("*.md")
+        for name in re.findall(r"!\[[^\]]+\]\(pictures/([^)]+)\)", page.read_text(encoding="utf-8"))
+    }
+    assert shown == {path.name for path in (ROOT / "docs" / "pictures").iterdir()}
+    for name in shown:
+        picture = (ROOT / "docs" / "pictures" / name).read_bytes()
+        assert picture[:8] == b"\x89PNG\r\n\x1a\n"
+        assert (int.from_bytes(picture[16:20]), len(picture) <= 200_000) == (1280, True), name
 
 
 def test_every_command_shows_an_example_that_it_understands() -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from quaestor import coverage
 from quaestor.bars import DAILY, PRICES
 from quaestor.calendar import sessions
-from quaestor.doors.postgres.copying import EPOCH, EPOCH_DAYS, blank, parse, stream
+from quaestor.doors.postgres.copying import EPOCH, EPOCH_DAYS, blank, stream, unpacked
 from quaestor.doors.postgres.sql import queries
 from quaestor.errors import BadInput
 
@@ -212,9 +212,8 @@ async def _stored(connection: Connection, timeframe: str, rows: Records) -> Reco
         "lows": [f"{moment}Z" for moment in times[first]],
         "highs": [f"{moment}Z" for moment in times[last]],
     }
-    async with connection.cursor() as cursor, cursor.copy(query("stored_rows", timeframe), stretch) as copy:
-        blocks = [block async for block in copy]
-    return parse(blocks, COLUMNS)
+    found = await connection.execute(query("stored_rows", timeframe), stretch, binary=True)
+    return unpacked([row["packed"] for row in await found.fetchall()], COLUMNS)
 
 
 def _places(rows: Records, stored: Records) -> np.ndarray[Any, Any]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 D = Decimal
 DAY = dt.date
 BEFORE, SPLIT_DAY = DAY(2005, 2, 25), DAY(2005, 2, 28)
+APPLE = "instrument = (select id from instrument where symbol = 'AAPL')"
 
 
 def explained(desk: Desk, day: dt.date, symbol: str) -> tuple[Fraction, Fraction]:
@@ -71,7 +72,7 @@ async def test_who_holds_on_holds_on_across_a_split(held: Desk, symbol: str, day
 
 
 async def test_a_symbol_that_rests_on_the_day_of_its_split_is_valued_in_new_shares(held: Desk) -> None:
-    held.execute(f"delete from bar where symbol = 'AAPL' and session = '{SPLIT_DAY}'")
+    held.execute(f"delete from bar_1d where {APPLE} and session = '{SPLIT_DAY}'")
     await held.trade(DAY(2005, 2, 18), SPLIT_DAY)
     old = held.prices.closes["AAPL", BEFORE]
     (positions,) = held.fetch(f"select positions from equity where session = '{SPLIT_DAY}'")[0]
@@ -84,13 +85,13 @@ async def test_a_symbol_that_rests_on_the_day_of_its_split_is_valued_in_new_shar
 async def test_a_position_is_not_resized_because_its_price_is_of_old_shares(held: Desk) -> None:
     lax = held.plan.mandate.limits.model_copy(update={"max_bar_age": 5})
     held.plan = replace(held.plan, mandate=replace(held.plan.mandate, limits=lax))
-    held.execute(f"delete from bar where symbol = 'AAPL' and session = '{SPLIT_DAY}'")
+    held.execute(f"delete from bar_1d where {APPLE} and session = '{SPLIT_DAY}'")
     await held.trade(DAY(2005, 2, 18), DAY(2005, 3, 1))
     assert held.fetch("select count(distinct session) from intent") == [(1,)], "bought once, and left alone"
 
 
 async def test_a_split_in_a_session_without_any_bars_is_applied_when_trading_goes_on(held: Desk) -> None:
-    held.execute(f"delete from bar where session = '{SPLIT_DAY}'")
+    held.execute(f"delete from bar_1d where session = '{SPLIT_DAY}'")
     done = await held.trade(DAY(2005, 2, 18), DAY(2005, 3, 2))
     settled = held.state()["equity"]
     assert SPLIT_DAY not in [row[0] for row in settled]

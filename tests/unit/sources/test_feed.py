@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from blocks import RecordedFeed
 from quaestor import wiring
 from quaestor.errors import Permanent
+from tasks.ingest import source_of
 
 START, END = dt.date(2026, 10, 1), dt.date(2026, 11, 20)
 
@@ -61,3 +63,12 @@ async def test_an_address_that_only_begins_like_the_vendors_gets_nothing(at_alpa
     with pytest.raises(Permanent, match="which is not the vendor's"):
         await source.history("AAPL", START, END)
     assert at_alpaca.server.asked == []
+
+
+def test_all_chunks_of_a_process_share_the_source_and_so_its_pace(at_alpaca: Any, tmp_path: Path) -> None:
+    def desk(**alpaca: Any) -> Any:
+        alpaca["base_url"] = at_alpaca.url
+        return SimpleNamespace(feed=RecordedFeed(source="alpaca", home=str(tmp_path), alpaca=alpaca))
+
+    assert source_of(desk()) is source_of(desk())
+    assert source_of(desk()) is not source_of(desk(requests_per_minute=100))

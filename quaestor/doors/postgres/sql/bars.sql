@@ -23,13 +23,14 @@ select instrument, period, asked_first, asked_last, stored, quarantined, digest,
 where timeframe = %(timeframe)s and instrument = any(%(instruments)s) and period between %(first)s and %(last)s
 
 -- name: stored_rows
--- Bars that are there already, each symbol within its own stretch, to be compared with what came.
-copy (
-    select b.instrument, b.ts, b.version, b.session, b.open, b.high, b.low, b.close, b.volume, b.load
-    from unnest(%(instruments)s::int[], %(lows)s::timestamptz[], %(highs)s::timestamptz[]) r (instrument, low, high)
-    join {bar} b on b.instrument = r.instrument and b.ts between r.low and r.high
-    order by b.instrument, b.ts
-) to stdout (format binary)
+-- Bars that are there already, each symbol within its own stretch, to be compared with what came: packed, a row a
+-- symbol, since half a million rows one by one take the client seconds.
+select string_agg(int4send(b.instrument) || timestamptz_send(b.ts) || int2send(b.version) || date_send(b.session)
+                  || float8send(b.open) || float8send(b.high) || float8send(b.low) || float8send(b.close)
+                  || int8send(b.volume) || int4send(b.load), ''::bytea) as packed
+from unnest(%(instruments)s::int[], %(lows)s::timestamptz[], %(highs)s::timestamptz[]) r (instrument, low, high)
+join {bar} b on b.instrument = r.instrument and b.ts between r.low and r.high
+group by b.instrument
 
 -- name: next_load
 -- The number that the bars of a load carry.
