@@ -320,6 +320,7 @@ async def test_a_backfill_that_was_killed_does_only_the_rest_and_ends_with_the_s
     assert (progress["data"], progress["description"]) == (100.0, "Nothing is to be done")
 
 
+@pytest.mark.full
 def test_a_backfill_that_is_canceled_leaves_cells_that_tell_the_truth(worker: Stack, site: Site) -> None:
     site.vendor.server.latency = 0.1
     run_id = worker.api.run_deployment("backfill/manual", {"request": {**RANGE, "timeframe": "1m"}})
