@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from quaestor.doors.prefect_api import FlowRun
     from tests.integration.conftest import Stack
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(420)
 BROKER_ORDERS = """
 select ref_id::text, symbol, side, quantity, state, filled, average_price, session
 from paper."order" order by session, symbol, side, ref_id
@@ -67,7 +67,7 @@ def ended(stack: Stack, deployment: str, since: dt.datetime) -> FlowRun:
         runs = stack.api.flow_runs(since, [deployment])
         return runs[-1] if runs and runs[-1].final else None
 
-    found: FlowRun = eventually(final, 90, f"a run of {deployment}")
+    found: FlowRun = eventually(final, 150, f"a run of {deployment}")
     return found
 
 
