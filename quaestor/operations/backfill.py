@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from quaestor import calendar
-from quaestor.bars import DAILY
 from quaestor.coverage import Chunk, Pace, Place, Redo, grid, plan
 from quaestor.errors import BadInput
 from quaestor.operations.ingest import last_closed
@@ -94,6 +93,3 @@ async def planned(store: BarStore, source: Source, wanted: Wanted, now: dt.datet
 async def decided_on(store: BarStore, repaired: Sequence[str]) -> list[dict[str, Any]]:
     """The orders that were decided on bars which are now another version (law 8: a person may want to know)."""
     return await store.decided_on(repaired) if repaired else []
-
-
-__all__ = ["DAILY", "Plan", "Wanted", "decided_on", "pace", "planned", "survey"]
