@@ -35,7 +35,7 @@ async def backfill(request: BackfillRequest) -> dict[str, Any]:
     await show_plan(made, dry_run=request.dry_run)
     if request.dry_run:
         await show_coverage(desk, wanted)
-        return {"planned": made["cells"]}
+        return {"planned": made["cells"], "complete": made["complete"]}
     progress = await Progress.begin(len(made["chunks"]))
     work = [{"desk": desk, "timeframe": wanted.timeframe, **chunk} for chunk in made["chunks"]]
     done = await spread(fetch_chunk, work, desk.scale, window=WINDOW, done=progress.advance)

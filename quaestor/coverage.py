@@ -27,6 +27,8 @@ REDO: Mapping[Redo, frozenset[Status]] = {
     "all": frozenset({"present", "empty", "partial", "quarantined", "failed", "missing"}),
 }
 
+COMPLETE: frozenset[Status] = frozenset({"present", "empty"})  # all of it was asked for, and nothing of it was refused
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quaestor.coverage import Place, Status
+from quaestor.coverage import COMPLETE, Place, Status
 
 MARKS: dict[Status, str] = {  # the worst first
     "failed": "x",
@@ -65,7 +65,7 @@ class Map:
         """What it shows, in a sentence."""
         if not self.columns:
             return "No cells."
-        total, there = self.counts.total(), self.counts["present"] + self.counts["empty"]
+        total, there = self.counts.total(), sum(self.counts[status] for status in COMPLETE)
         periods = f"{self.columns[0][0]} to {self.columns[-1][1]}"
         symbols = "1 symbol" if len(self.lines) == 1 else f"{len(self.lines)} symbols"
         return f"{symbols}, {periods}: {there:,} of {total:,} cells are complete."

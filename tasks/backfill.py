@@ -32,12 +32,12 @@ SHOWN = 1000  # rows of a table that a person looks at
 
 @task(name="plan", retries=2, retry_delay_seconds=[2, 10], retry_condition_fn=passing, cache_policy=NO_CACHE)
 async def plan(desk: Desk, wanted: Wanted) -> dict[str, Any]:
-    """What is to be fetched, by the coverage table: chunks as JSON can hold them, and what they cost."""
+    """What is to be fetched, by the coverage table: chunks as JSON can hold them, what they cost, what is complete."""
     source, now = source_of(desk), dt.datetime.now(dt.UTC)
     async with desk.database.open() as database:
         made = await planned(wiring.bar_store(database), source, wanted, now)
     chunks = [{"name": chunk.name, "windows": [asdict(each) for each in chunk.windows]} for chunk in made.chunks]
-    return {"chunks": chunks, **made.cost(pace(source.capabilities, wanted.timeframe)), "complete": len(made.places)}
+    return {"chunks": chunks, **made.cost(pace(source.capabilities, wanted.timeframe)), "complete": made.complete}
 
 
 @task(name="show plan", retries=3, retry_delay_seconds=[1, 5, 15], cache_policy=NO_CACHE, tags=["artifact"])

@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
+from pydantic import ValidationError
 
 from blocks import Alerts, LocalVault, PaperBroker, QuaestorDatabase, RecordedFeed, Scale, TradingPlan
 from quaestor import wiring
 from quaestor.doors.postgres.database import Database
-from quaestor.errors import PartMissing, Temporary
+from quaestor.errors import BadConfig, PartMissing, Temporary
 from quaestor.forms import NAME
 from quaestor.operations.trade import Floor
 from quaestor.ports import Run
@@ -42,10 +43,18 @@ class Desk:
         return self.trading.account
 
     def fed_by(self, source: str) -> Desk:
-        """The same desk with another source of history ("configured": this one)."""
+        """The same desk with another source of history ("configured": this one); BadConfig where its form lacks it."""
         if source in {"configured", self.feed.source}:
             return self
-        return replace(self, feed=self.feed.model_copy(update={"source": source}))
+        try:
+            feed = RecordedFeed.model_validate(self.feed.model_dump() | {"source": source})
+        except ValidationError as error:
+            why = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise BadConfig(
+                f"The source {source!r} cannot be used: {why}. Configure it under [market] and run `python -m"
+                " deployments.register`, or edit the block `quaestor-recorded-feed/quaestor`."
+            ) from error
+        return replace(self, feed=feed)
 
     def plan(self) -> wiring.Plan:
         """What trades: the plan's strategies and limits."""

@@ -19,6 +19,7 @@ from prefect.runtime import task_run
 from blocks import RecordedFeed
 from quaestor import wiring
 from quaestor.bars import DAILY
+from quaestor.errors import DatabaseDown
 from quaestor.operations.ingest import Intake, try_symbol
 from quaestor.ports import Source
 from tasks.desk import Desk, flow_run_id, passing, together
@@ -88,12 +89,22 @@ def _opened(form: str) -> Source:
 
 
 async def some_at_a_time(intake: Intake, each: Iterable[T], work: Callable[[T], Awaitable[R]]) -> list[R]:
-    """What the work came to, begun in this order, as many at a time as source and database take."""
+    """What the work came to, begun in this order, as many at a time as source and database take.
+
+    Once the database is away nothing more is begun: it would be fetched in vain, and the next try would wait for it.
+    """
     slots = asyncio.Semaphore(min(IN_FLIGHT, intake.source.capabilities.in_flight))
+    away: list[DatabaseDown] = []
 
     async def one(item: T) -> R:
         async with slots:
-            return await work(item)
+            if away:
+                raise away[0]
+            try:
+                return await work(item)
+            except DatabaseDown as error:
+                away.append(error)
+                raise
 
     return await together(one(item) for item in each)
 

@@ -8,9 +8,11 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+from tests.folders import temporary
 
 for name in [name for name in os.environ if name.startswith(("QUAESTOR_", "PREFECT_"))]:
     del os.environ[name]
@@ -19,13 +21,21 @@ _caches = tempfile.TemporaryDirectory(prefix="quaestor-caches-")  # importing Pr
 os.environ |= {"PREFECT_HOME": f"{_caches.name}/prefect", "MPLCONFIGDIR": f"{_caches.name}/matplotlib"}
 
 
+settings.register_profile("slice", max_examples=40)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """`make test` tries a slice of the examples that `make test-full`, and whoever runs a file by hand, tries."""
+    if "not full" in config.option.markexpr and not config.getoption("--hypothesis-profile"):
+        settings.load_profile("slice")
+
+
 @pytest.fixture(scope="session")
 def server_uri() -> Iterator[str]:
-    """An embedded server of our own in a folder under the system's temp folder, gone afterwards."""
+    """An embedded server of our own in a folder in memory, or on the disk; gone afterwards."""
     from quaestor.doors.postgres.embedded import EmbeddedServer
 
-    folder = Path(tempfile.mkdtemp(prefix="quaestor-tests-"))
-    folder.chmod(0o711)
+    folder = temporary("quaestor-tests-")
     server = EmbeddedServer(folder / "home")
     try:
         yield server.acquire()

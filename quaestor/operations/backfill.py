@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quaestor import calendar
-from quaestor.coverage import Chunk, Pace, Place, Redo, grid, plan
+from quaestor.coverage import COMPLETE, Chunk, Pace, Place, Redo, grid, plan
 from quaestor.errors import BadInput
 from quaestor.operations.ingest import last_closed
 from quaestor.ports import BarStore, Capabilities, Source
@@ -42,6 +42,11 @@ class Plan:
     def cells(self) -> int:
         """Cells to be fetched."""
         return sum(chunk.cells for chunk in self.chunks)
+
+    @property
+    def complete(self) -> int:
+        """Cells that are complete before anything is fetched, as the map counts them."""
+        return sum(place.status in COMPLETE for place in self.places)
 
     @property
     def bars(self) -> int:

@@ -21,7 +21,7 @@ from quaestor.bars import DAILY, empty
 from quaestor.calendar import previous_session, session_close, sessions
 from quaestor.coverage import Stretch
 from quaestor.dividends import Dividend
-from quaestor.errors import BadInput, Permanent, Temporary
+from quaestor.errors import BadInput, DatabaseDown, Permanent, Temporary
 from quaestor.ports import Alerts, BarStore, Batch, History, Source, Stored
 from quaestor.quality import Context, Limits, Sifted, sift
 from quaestor.splits import Split
@@ -103,7 +103,7 @@ async def try_window(
     """Fetch and store a window; a symbol that fails is told in `error`, and its cells remember it.
 
     Raises what is Temporary, once the cells remember it: another try may help. `last_try`: none will be made, so that
-    is told like any other failure.
+    is told like any other failure. A database that is away raises DatabaseDown, on the last try too.
     """
     work = _window(intake, symbol, start, end, timeframe)
     return await guarded(intake, symbol, (start, end), timeframe, work, last_try=last_try)
@@ -153,7 +153,8 @@ async def guarded(
         await intake.store.fail(symbol, timeframe, asked, intake.source.name, str(error))
         return Ingested(symbol, error=str(error))
     except Temporary as error:
-        await intake.store.fail(symbol, timeframe, asked, intake.source.name, str(error))
+        if last_try or not isinstance(error, DatabaseDown):  # a database that is away remembers nothing
+            await intake.store.fail(symbol, timeframe, asked, intake.source.name, str(error))
         if not last_try:
             raise
         return Ingested(symbol, error=str(error))

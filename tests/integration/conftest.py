@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,10 @@ import pytest
 from quaestor.doors.prefect_api import PrefectApi
 from quaestor.doors.prefect_local import LocalPrefect
 from quaestor.operations.drain import drain
+from tests.folders import temporary
 
 ROOT = Path(__file__).resolve().parents[2]
+POLL = 0.2  # seconds between two looks for work, or for its end
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,7 @@ class Stack:
 @pytest.fixture(scope="session")
 def prefect_stack() -> Iterator[Stack]:
     """The server, with the data folder where the embedded PostgreSQL of flows may live too; gone afterwards."""
-    folder = Path(tempfile.mkdtemp(prefix="quaestor-stack-"))
-    folder.chmod(0o711)  # as root, PostgreSQL runs as another user
+    folder = temporary("quaestor-stack-")
     local = LocalPrefect(folder / "home", ROOT)
     local.home.mkdir(mode=0o711)
     (local.home / "quaestor.toml").write_text("[strategies]\nfirst_session = 2012-01-03\n", encoding="utf-8")
@@ -68,8 +68,8 @@ def prefect_stack() -> Iterator[Stack]:
 @pytest.fixture
 def worker(prefect_stack: Stack) -> Iterator[Stack]:
     """The same with a worker; it ends when nothing runs any more."""
-    prefect_stack.local.start_worker()
+    prefect_stack.local.start_worker(poll=POLL)
     prefect_stack.local.await_worker()
     yield prefect_stack
     if prefect_stack.local.status()["worker"] is not None:
-        drain(prefect_stack.api, "quaestor", prefect_stack.local.stop_worker, patience=60)
+        drain(prefect_stack.api, "quaestor", prefect_stack.local.stop_worker, patience=60, every=POLL)

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from quaestor.doors.postgres import postmaster
 from quaestor.doors.postgres.embedded import EmbeddedServer
 from quaestor.errors import QuaestorError
 
@@ -32,6 +33,8 @@ def main() -> None:
         os.setgroups([])
         os.setgid(int(uid))
         os.setuid(int(uid))
+    if patience := os.environ.get("ORPHAN_PATIENCE"):
+        postmaster.ORPHAN_PATIENCE = float(patience)
     server = EmbeddedServer(Path(home))
     for line in sys.stdin:
         print(json.dumps(answer(server, line.strip()), default=str), flush=True)

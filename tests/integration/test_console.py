@@ -1,4 +1,7 @@
-"""The console as a person and as another program use it: real books, real processes, messages that say the cure."""
+"""The console as a person and as another program use it: real books, and messages that say the cure.
+
+Commands run in the tests' process; where the process itself matters, in one of their own.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,8 @@ from typing import Any
 import pytest
 
 from quaestor.doors.vault_local import LocalVault
+from tests.folders import temporary
+from tests.integration.in_process import quaestor
 
 QUAESTOR = Path(sys.executable).with_name("quaestor")
 CONFIGURATION = """
@@ -33,9 +37,15 @@ class Console:
 
     home: Path
 
-    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, typed: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        return quaestor(*arguments, environment={"QUAESTOR_HOME": str(self.home), **environment}, typed=typed)
+
+    def process(self, *arguments: str, typed: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+        """The same in a process of its own."""
         env = {**os.environ, "QUAESTOR_HOME": str(self.home), **environment}
-        return subprocess.run([QUAESTOR, *arguments], env=env, capture_output=True, text=True, check=False, timeout=120)
+        return subprocess.run(
+            [QUAESTOR, *arguments], env=env, input=typed, capture_output=True, text=True, check=False, timeout=120
+        )
 
     def json(self, *arguments: str) -> Any:
         done = self.run(*arguments, "--json")
@@ -44,32 +54,40 @@ class Console:
 
     def refused(self, *arguments: str, **environment: str) -> str:
         """The one message of a command that must fail."""
-        done = self.run(*arguments, **environment)
-        assert done.returncode not in {0, 2}, done.stdout
-        assert "Traceback" not in done.stderr
-        message = done.stderr.strip()
-        assert len(message.splitlines()) <= 2, message
-        return message
+        return refusal(self.run(*arguments, **environment))
+
+
+def refusal(done: subprocess.CompletedProcess[str]) -> str:
+    """Its one message."""
+    assert done.returncode not in {0, 2}, done.stdout
+    assert "Traceback" not in done.stderr
+    message = done.stderr.strip()
+    assert len(message.splitlines()) <= 2, message
+    return message
 
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="quaestor-console-"))
-    path.chmod(0o711)  # as root, PostgreSQL runs as another user
+    path = temporary("quaestor-console-")
     yield path
     shutil.rmtree(path)
 
 
 @pytest.fixture(scope="module")
-def traded(folder: Path) -> Console:
-    """Two months, traded from the console without Prefect."""
+def traded(folder: Path) -> Iterator[Console]:
+    """Two months, traded from the console without Prefect; the database runs on, so that no test has to start it."""
     console = Console(folder / "home")
     console.home.mkdir(mode=0o711)
     (console.home / "quaestor.toml").write_text(CONFIGURATION, encoding="utf-8")
-    for command in (["ingest", "--end", "2012-02-29"], ["signals"], ["execute"]):
-        done = console.run(*command)
+    try:
+        done = console.process("ingest", "--end", "2012-02-29")  # starts the database for itself
         assert done.returncode == 0, done.stderr
-    return console
+        for command in (["db", "start"], ["signals"], ["execute"]):
+            done = console.run(*command)
+            assert done.returncode == 0, done.stderr
+        yield console
+    finally:
+        console.run("db", "stop", "--force")
 
 
 def test_status_says_what_stands_where(traded: Console) -> None:
@@ -207,7 +225,9 @@ def test_a_file_with_a_bad_row_is_refused_whole(traded: Console, folder: Path) -
 
 
 def test_a_database_that_does_not_answer_is_named_without_its_password(traded: Console) -> None:
-    said = traded.refused("status", QUAESTOR_DATABASE_URL="postgresql://me:hidden@127.0.0.1:9/books")
+    done = traded.process("status", QUAESTOR_DATABASE_URL="postgresql://me:hidden@127.0.0.1:9/books")
+    said = refusal(done)
+    assert done.returncode == 75, "it may be there the next time"
     assert "127.0.0.1:9/books does not answer" in said
     assert "QUAESTOR_DATABASE_URL" in said
     assert "hidden" not in said
@@ -233,28 +253,12 @@ def test_the_quick_commands_import_nothing_heavy(traded: Console, command: str) 
 
 
 def test_a_secret_is_stored_and_never_shown(traded: Console) -> None:
-    env = {**os.environ, "QUAESTOR_HOME": str(traded.home)}
-    command = [QUAESTOR, "vault", "set", "broker-token"]
-    done = subprocess.run(command, env=env, input="s3cr3t\n", capture_output=True, text=True, check=True)
+    done = traded.process("vault", "set", "broker-token", typed="s3cr3t\n")
+    assert done.returncode == 0, done.stderr
     assert "s3cr3t" not in done.stdout + done.stderr
     assert "broker-token" in traded.json("vault", "names")
     files = [path.read_bytes() for path in (traded.home / "vault").iterdir() if path.is_file()]
     assert not any(b"s3cr3t" in content for content in files)
-
-
-def test_a_database_without_trigrams_is_refused_for_prefects_metadata(traded: Console, folder: Path) -> None:
-    assert traded.run("db", "start").returncode == 0
-    try:
-        url = traded.run("db", "url").stdout.strip()
-        path = folder / "metadata.toml"
-        path.write_text(f'[prefect]\ndatabase_url = "{url}"\n', encoding="utf-8")
-        done = traded.run("doctor", "--json", QUAESTOR_CONFIG=str(path))
-        found = {row["part"]: row for row in json.loads(done.stdout)}
-        assert done.returncode == 1
-        assert "pg_trgm" in found["metadata"]["seen"]
-        assert "pg_trgm" in traded.refused("up", QUAESTOR_CONFIG=str(path))
-    finally:
-        assert "stopped" in traded.run("db", "stop", "--force").stdout
 
 
 def test_a_home_without_a_server_does_not_talk_to_anothers(traded: Console) -> None:
@@ -271,20 +275,32 @@ def test_a_package_that_cannot_be_imported_is_named_with_the_cure(traded: Consol
     shadow = folder / "shadow"
     shadow.mkdir()
     (shadow / "psycopg.py").write_text("raise ImportError('broken on purpose', name='psycopg')\n", encoding="utf-8")
-    said = traded.refused("status", PYTHONPATH=str(shadow))
+    said = refusal(traded.process("status", PYTHONPATH=str(shadow)))
     assert "psycopg cannot be imported" in said
     assert "make setup" in said
 
 
 def test_a_mistyped_command_is_answered_with_the_nearest(traded: Console) -> None:
-    done = traded.run("ordres")
+    done = traded.process("ordres")
     assert done.returncode == 2
     assert "Did you mean 'orders'?" in done.stderr
 
 
 def test_a_secret_of_several_lines_is_kept_whole(traded: Console) -> None:
-    env = {**os.environ, "QUAESTOR_HOME": str(traded.home)}
-    subprocess.run(
-        [QUAESTOR, "vault", "set", "key"], env=env, input="one\ntwo\n", capture_output=True, text=True, check=True
-    )
+    assert traded.run("vault", "set", "key", typed="one\ntwo\n").returncode == 0
     assert LocalVault(traded.home).get("key").value == "one\ntwo"
+
+
+def test_a_database_without_trigrams_is_refused_for_prefects_metadata(traded: Console, folder: Path) -> None:
+    assert traded.run("db", "start").returncode == 0
+    try:
+        url = traded.run("db", "url").stdout.strip()
+        path = folder / "metadata.toml"
+        path.write_text(f'[prefect]\ndatabase_url = "{url}"\n', encoding="utf-8")
+        done = traded.run("doctor", "--json", QUAESTOR_CONFIG=str(path))
+        found = {row["part"]: row for row in json.loads(done.stdout)}
+        assert done.returncode == 1
+        assert "pg_trgm" in found["metadata"]["seen"]
+        assert "pg_trgm" in refusal(traded.process("up", QUAESTOR_CONFIG=str(path)))
+    finally:
+        assert "stopped" in traded.run("db", "stop", "--force").stdout

@@ -1,4 +1,4 @@
-"""Market data at the console: a vendor's protocol server, real processes, and what a person does about refused bars."""
+"""Market data at the console: a vendor's protocol server, and what a person does about refused bars."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,10 @@ from quaestor import bars, calendar
 from quaestor.doors.sim.alpaca import AlpacaServer
 from quaestor.doors.sim.serving import serving
 from quaestor.doors.vault_local import LocalVault
+from tests.folders import temporary
+from tests.integration.in_process import quaestor
 
 D = dt.date
-QUAESTOR = Path(sys.executable).with_name("quaestor")
 DAYS = calendar.sessions(D(2026, 3, 2), D(2026, 8, 31))
 RANGE = ("--start", "2026-03-02", "--end", "2026-08-31")
 CENTS, HALVED = (
@@ -62,8 +62,7 @@ class Console:
     vendor: AlpacaServer
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        env = {**os.environ, "QUAESTOR_HOME": str(self.home)}
-        return subprocess.run([QUAESTOR, *arguments], env=env, capture_output=True, text=True, check=False, timeout=120)
+        return quaestor(*arguments, environment={"QUAESTOR_HOME": str(self.home)})
 
     def said(self, *arguments: str) -> str:
         done = self.run(*arguments)
@@ -89,8 +88,7 @@ class Console:
 
 @pytest.fixture(scope="module")
 def console() -> Iterator[Console]:
-    folder = Path(tempfile.mkdtemp(prefix="quaestor-market-"))
-    folder.chmod(0o711)  # as root, PostgreSQL runs as another user
+    folder = temporary("quaestor-market-")
     home = folder / "home"
     home.mkdir(mode=0o711)
     vendor = AlpacaServer(daily())
@@ -189,8 +187,11 @@ def test_bad_input_is_answered_with_its_cure_and_nothing_is_asked(
     assert console.vendor.asked == []
 
 
-def test_a_map_of_any_width_can_be_drawn(console: Console) -> None:
-    assert "AAPL  " in console.said("coverage", *RANGE, "--width", "0")
+def test_a_map_of_any_width_can_be_drawn_by_a_process_of_its_own(console: Console) -> None:
+    command = [Path(sys.executable).with_name("quaestor"), "coverage", *RANGE, "--width", "0"]
+    env = {**os.environ, "QUAESTOR_HOME": str(console.home)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=120)
+    assert "AAPL  " in done.stdout
 
 
 def test_stored_bars_are_shown_and_written_as_traded_or_adjusted(console: Console, tmp_path: Path) -> None:

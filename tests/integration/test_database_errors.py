@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import psycopg
@@ -15,8 +12,8 @@ from quaestor.doors.postgres.books import BookStore
 from quaestor.doors.postgres.database import Database, shown
 from quaestor.doors.postgres.reads import Reads
 from quaestor.errors import BadConfig, BadInput, BooksDisagree, DatabaseDown, PartMissing, Permanent, QuaestorError
+from tests.integration.in_process import quaestor
 
-QUAESTOR = Path(sys.executable).with_name("quaestor")
 NOBODY = "postgresql://me:hunter2@localhost:1/books"
 PID = b"select pg_backend_pid() as pid"
 
@@ -60,10 +57,8 @@ async def test_a_missing_table_or_schema_says_how_to_upgrade(database: Database,
 )
 def test_status_of_an_old_schema_says_how_to_upgrade(database_uri: str, tmp_path: Path, older: str) -> None:
     change(database_uri, older)
-    environment = {**os.environ, "QUAESTOR_DATABASE_URL": database_uri, "QUAESTOR_HOME": str(tmp_path)}
-    done = subprocess.run(
-        [QUAESTOR, "status"], env=environment, capture_output=True, text=True, check=False, timeout=60
-    )
+    environment = {"QUAESTOR_DATABASE_URL": database_uri, "QUAESTOR_HOME": str(tmp_path)}
+    done = quaestor("status", environment=environment)
     assert done.returncode == 1, done.stdout
     assert "Run `quaestor db upgrade`" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

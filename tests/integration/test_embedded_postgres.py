@@ -10,7 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ import pytest
 from quaestor.doors.postgres import binaries
 from quaestor.doors.postgres.embedded import EmbeddedServer, default_home
 from quaestor.errors import BadConfig
+from tests.folders import temporary
 
 PROGRAM = Path(__file__).with_name("embedded_process.py")
 ROOT = Path(__file__).parents[2]
@@ -73,7 +73,7 @@ class Scene:
 
     def __init__(self, uid: int, packages: Path | None) -> None:
         self.uid = uid
-        self.folder = Path(tempfile.mkdtemp(prefix="qst-", dir="/tmp"))
+        self.folder = temporary("qst-", "/tmp")
         self.temp = self.folder / "tmp"
         self.temp.mkdir()
         self.home = self.folder / "home"
@@ -153,7 +153,7 @@ def packages() -> Iterator[Path | None]:
     if binaries.blocking_folder(install) is None:
         yield None
         return
-    folder = Path(tempfile.mkdtemp(prefix="qst-", dir="/tmp"))
+    folder = temporary("qst-", "/tmp")
     folder.chmod(0o755)
     copy_packages(install, folder)
     yield folder
@@ -413,7 +413,7 @@ def test_destroy_removes_the_cluster_and_nothing_else(fresh: Scene) -> None:
     ],
 )
 def test_a_killed_postmaster_is_started_again_with_the_data_intact(scene: Scene, statement: str) -> None:
-    process = scene.process()
+    process = scene.process(ORPHAN_PATIENCE="1")
     uri = process.ask("acquire")
     process.ask("query create table if not exists kept (n int)")
     process.ask("query truncate kept")

@@ -29,6 +29,7 @@ from quaestor.legacy import guess
 from quaestor.legacy.judge import Terms
 from quaestor.legacy.parity import Report
 from quaestor.operations.import_legacy import import_legacy
+from tests.integration.in_process import quaestor
 
 D = Decimal
 QUAESTOR = Path(sys.executable).with_name("quaestor")
@@ -474,8 +475,7 @@ def test_tables_without_rowids_and_views_are_told_apart(bot: Path, tmp_path: Pat
 def console(database_uri: str, tmp_path: Path) -> Any:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         home = {"QUAESTOR_HOME": str(tmp_path / "home"), "QUAESTOR_DATABASE_URL": database_uri}
-        command = [QUAESTOR, "import-legacy", *arguments]
-        return subprocess.run(command, env=os.environ | home, capture_output=True, text=True, check=False, timeout=60)
+        return quaestor("import-legacy", *arguments, environment=home)
 
     return run
 

@@ -56,7 +56,7 @@ def eventually(check: Callable[[], Any], timeout: float, what: str) -> Any:
     end = time.monotonic() + timeout
     while not (found := check()):
         assert time.monotonic() < end, f"{what} did not happen within {timeout:g} s"
-        time.sleep(0.1)
+        time.sleep(0.02)
     return found
 
 
@@ -104,7 +104,7 @@ async def test_a_finished_ingest_starts_the_loop_and_a_kill_in_its_middle_change
     (killed,) = worker.api.flow_runs(since, ["execute/paper"])
     worker.api._call("POST", f"/flow_runs/{killed.id}/set_state", {"state": {"type": "CRASHED"}, "force": True})
 
-    worker.local.start_worker()
+    worker.local.start_worker(poll=0.2)
     again = worker.api.run_deployment("execute/paper", {"request": {"end": end.isoformat()}})
     assert worker.api.wait(again, 120).state == "Completed"
     report = ended(worker, CHAIN[-1], since)  # reconcile and report follow by themselves

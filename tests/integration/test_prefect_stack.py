@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from quaestor.doors.prefect_api import FlowRun, PrefectApi
 from quaestor.doors.prefect_local import LocalPrefect
 from quaestor.errors import Temporary
 from quaestor.forms import NAME, differences, forms
-from quaestor.operations.drain import drain
+from quaestor.operations.drain import Busy, drain
 
 if TYPE_CHECKING:
     from tests.integration.conftest import Stack
@@ -214,20 +214,31 @@ def running(api: PrefectApi, name: str, seconds: float) -> FlowRun:
 
 def test_a_drain_lets_the_running_flow_end_before_the_worker_stops(worker: Stack, sleepy: str) -> None:
     api, local = worker.api, worker.local
-    run = running(api, sleepy, 4)
+    run = running(api, sleepy, 3)
     waited: list[str] = []
-    drain(api, "quaestor", local.stop_worker, patience=60, tell=lambda runs: waited.extend(one.name for one in runs))
+
+    def tell(runs: Sequence[Busy]) -> None:
+        waited.extend(one.name for one in runs)
+
+    drain(api, "quaestor", local.stop_worker, patience=60, every=0.2, tell=tell)
     assert api.flow_run(run.id).state == "Completed"
     assert waited.count(run.name) > 1
     assert local.status()["worker"] is None
     assert not api.pool("quaestor").paused
 
 
-def test_a_drain_that_takes_too_long_stops_nothing(worker: Stack, sleepy: str) -> None:
+def test_a_drain_or_a_hold_that_takes_too_long_stops_nothing_and_opens_the_pool_again(
+    worker: Stack, sleepy: str
+) -> None:
     api, local = worker.api, worker.local
     run = running(api, sleepy, 300)
     with pytest.raises(Temporary, match=rf"{run.name} \(Running\)"):
-        drain(api, "quaestor", local.stop_worker, patience=1)
+        drain(api, "quaestor", local.stop_worker, patience=0.5, every=0.2)
+    assert local.status()["worker"] is not None
+    assert not api.pool("quaestor").paused
+    done = worker.run("-m", "deployments.drain", "--hold", "--timeout", "1")
+    assert done.returncode == 1
+    assert f"waiting for {run.name} (Running)" in done.stderr
     assert local.status()["worker"] is not None
     assert not api.pool("quaestor").paused
     api.cancel(run.id)
@@ -251,7 +262,7 @@ def paused(prefect_stack: Stack) -> Iterator[Stack]:
 
 
 def test_a_pool_that_a_person_paused_stays_paused(paused: Stack) -> None:
-    drain(paused.api, "quaestor", lambda: None, patience=10)
+    drain(paused.api, "quaestor", lambda: None, patience=10, every=0.2)
     assert paused.api.pool("quaestor").paused
     for option, said in (("--hold", ""), ("--release", "pool quaestor is paused still, as it was found\n")):
         done = paused.run("-m", "deployments.drain", option)
@@ -264,19 +275,9 @@ def test_a_pool_that_a_drain_left_closed_is_opened_by_the_next(prefect_stack: St
     api = prefect_stack.api
     for _ in range(2):
         api.pause_pool("quaestor", paused=True)
-    drain(api, "quaestor", lambda: None, patience=10)
+    drain(api, "quaestor", lambda: None, patience=10, every=0.2)
     assert not api.pool("quaestor").paused
     assert not [row for row in prefect_stack.rows("/variables/filter") if row["name"].startswith("quaestor_closed")]
-
-
-def test_a_hold_that_takes_too_long_opens_the_pool_again(worker: Stack, sleepy: str) -> None:
-    run = running(worker.api, sleepy, 300)
-    done = worker.run("-m", "deployments.drain", "--hold", "--timeout", "1")
-    assert done.returncode == 1
-    assert f"waiting for {run.name} (Running)" in done.stderr
-    assert not worker.api.pool("quaestor").paused
-    worker.api.cancel(run.id)
-    assert worker.api.wait(run.id, 60).state == "Cancelled"
 
 
 def test_stop_leaves_nothing_running_even_in_the_middle_of_a_run(prefect_stack: Stack, tmp_path: Path) -> None:
@@ -284,7 +285,7 @@ def test_stop_leaves_nothing_running_even_in_the_middle_of_a_run(prefect_stack: 
     local = LocalPrefect(tmp_path / "home", ROOT, template=prefect_stack.local.template)
     local.start_server()
     try:
-        local.start_worker()  # before the pool exists: it makes it as registering would
+        local.start_worker(poll=0.2)  # before the pool exists: it makes it as registering would
         local.await_worker()
         api = PrefectApi(local.url)
         running(api, deploy_sleepy(api, tmp_path), 300)

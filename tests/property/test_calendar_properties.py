@@ -57,7 +57,7 @@ def slowly(moment: dt.datetime) -> tuple[dt.date | None, str]:
     return (None if phase == "closed" else day), phase
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=3 * settings().max_examples)
 @given(st.lists(instants, min_size=1, max_size=20))
 def test_a_stamp_is_what_the_wall_clock_in_new_york_says(moments: list[dt.datetime]) -> None:
     stamped = calendar.stamp(pl.Series(moments, dtype=pl.Datetime("us", "UTC")))

@@ -106,7 +106,7 @@ def priced(wanted: Sequence[Wanted], picture: Picture) -> list[Wanted]:
     return [replace(want, intent=at(want.intent)) for want in wanted]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=3 * settings().max_examples)
 @given(st.lists(asked(), min_size=6, max_size=12), pictures, limits)
 def test_no_accepted_set_of_orders_breaks_a_limit(
     wanted: Sequence[Wanted], picture: Picture, risk: RiskSection

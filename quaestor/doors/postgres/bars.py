@@ -107,6 +107,11 @@ class BarStore:
             return frames.bars(rows, await self._known(None), timeframe)
         if not (numbers := await self._known(symbols)):
             return frames.empty()
+        if len(numbers) == 1:
+            (number,) = numbers.values()
+            found = await self._database.read(frames.packed_window(number, start, end, timeframe, as_of))
+            if found[0]["stored"] <= frames.PACKED:
+                return frames.bars(frames.rows([found[0]["packed"]]), numbers, timeframe)
         query = frames.window(numbers.values(), start, end, timeframe, as_of)
         return frames.bars(await self._database.frame(query), numbers, timeframe)
 
@@ -115,8 +120,11 @@ class BarStore:
         numbers = await self._known(symbols)
         if not numbers:
             return frames.empty()
-        query = frames.newest(list(numbers.values()), count, timeframe)
-        return frames.bars(await self._database.frame(query), numbers, timeframe)
+        of = list(numbers.values())
+        if count * len(of) <= frames.PACKED:
+            found = await self._database.read(frames.packed_newest(of, count, timeframe))
+            return frames.bars(frames.rows(row["packed"] for row in found), numbers, timeframe)
+        return frames.bars(await self._database.frame(frames.newest(of, count, timeframe)), numbers, timeframe)
 
     async def _known(self, symbols: Sequence[str] | None) -> dict[str, int]:
         """The numbers of those symbols that have one; None: of all."""

@@ -76,7 +76,12 @@ class Database:
         }
         with translated(self._place):
             self._pool = AsyncConnectionPool(
-                self.uri, min_size=0, max_size=self._size, kwargs=arguments, open=False, timeout=30
+                self.uri,
+                min_size=0,
+                max_size=self._size,
+                kwargs=arguments,
+                open=False,
+                timeout=30,
             )
             await self._pool.open()
 
@@ -109,6 +114,23 @@ class Database:
             cursor = await connection.execute(query, *parameters)
             return await cursor.fetchall()
 
+    async def read(self, query: str) -> list[dict[str, Any]]:
+        """All rows of a reading statement, in PostgreSQL's binary form.
+
+        Connections that were lost while they rested are no business of a reader: it is asked once more on a new one.
+        """
+        try:
+            return await self._read(query)
+        except DatabaseDown:
+            if self._pool is None:
+                raise
+            await self._pool.check()
+            return await self._read(query)
+
+    async def _read(self, query: str) -> list[dict[str, Any]]:
+        async with self._connection(CONNECT_TIMEOUT) as connection:
+            return await (await connection.execute(query.encode(), binary=True)).fetchall()
+
     async def run(self, statement: bytes) -> None:
         """One statement outside of any transaction, as some of a partition's upkeep must be."""
         async with self._connection() as connection:
@@ -123,12 +145,12 @@ class Database:
         return await self._arrow.fetch(query)
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
-        """A connection of the pool; its errors in our words, and those of all that is done with it."""
+    async def _connection(self, patience: float | None = None) -> AsyncIterator[Connection]:
+        """A connection of the pool, within so many seconds; its errors in our words, and those of all done with it."""
         if self._pool is None:
             raise DatabaseDown("The database door is closed; open it with `async with`.")
         with translated(self._place):
-            async with self._pool.connection() as connection:
+            async with self._pool.connection(patience) as connection:
                 yield connection
 
 

@@ -62,7 +62,8 @@ class _Within(Database):
         self._open = connection
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[Connection]:
+    async def _connection(self, patience: float | None = None) -> AsyncIterator[Connection]:
+        del patience  # it is there
         yield self._open
 
 

@@ -10,12 +10,16 @@ either take the answer's place, or bend the rows in it:
     naive      times without a zone                        future     the last bar ten years ahead
     text       words for the opening price in every second bar; with every=True in each
     endless    always another page                         circle     a next page that is this one
+
+A server may also hold: after so many answers each further request waits, without a fault, until the server is told to
+release. So a client is found in the middle of its work, however fast the machine is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -54,13 +58,27 @@ class Fault:
 
 @dataclass
 class Vendor:
-    """What all protocol servers share: latency in seconds, faults, the paths that were asked, the most at a time."""
+    """What all protocol servers share: latency in seconds, faults, the paths that were asked, the most at a time.
+
+    answered: requests that were answered; waiting: those that are held now.
+    """
 
     latency: float = 0.0
     faults: list[Fault] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     busy: int = 0
     busiest: int = 0
+    answered: int = 0
+    waiting: int = 0
+    _until: float = math.inf  # answers after which requests are held; written by the test's thread alone
+
+    def hold(self, after: int = 0) -> None:
+        """Answer so many requests more, then none until `release`."""
+        self._until = self.answered + after
+
+    def release(self) -> None:
+        """Answer those that are held, and all to come."""
+        self._until = math.inf
 
     def struck(self, request: Request, symbol: str, page: int = 1) -> dict[str, Fault]:
         """The faults of this answer, by kind."""
@@ -73,9 +91,22 @@ class Vendor:
         self.busiest = max(self.busy, self.busiest)
         try:
             await asyncio.sleep(self.latency)
+            await self._turn(request)
             return await self._said(request, payload, struck)
         finally:
             self.busy -= 1
+
+    async def _turn(self, request: Request) -> None:
+        """Wait while requests are held; a client that leaves waits no longer, and takes no other's turn."""
+        self.waiting += 1
+        try:
+            while self.answered >= self._until:
+                if await request.is_disconnected():
+                    return
+                await asyncio.sleep(0.01)
+            self.answered += 1
+        finally:
+            self.waiting -= 1
 
     async def _said(self, request: Request, payload: Any, struck: Mapping[str, Fault]) -> Response:
         body = json.dumps(payload, separators=(",", ":")).encode()

@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -30,6 +29,7 @@ from quaestor.doors.postgres.embedded import EmbeddedServer
 from quaestor.errors import DatabaseDown
 from quaestor.operations import ingest
 from quaestor.ports import Stored
+from tests.folders import temporary
 
 if TYPE_CHECKING:
     from tests.integration.bar_store.conftest import Books, Maker
@@ -182,8 +182,7 @@ class Server:
 def server() -> Iterator[Server]:
     from quaestor.wiring import upgrade
 
-    folder = Path(tempfile.mkdtemp(prefix="qsb-", dir="/tmp"))
-    folder.chmod(0o711)
+    folder = temporary("qsb-", "/tmp")
     server = Server(folder)
     try:
         upgrade(server.uri)

@@ -23,6 +23,7 @@ from polars.testing import assert_frame_equal
 from quaestor import bars, calendar
 from quaestor.bars import DAILY, TIMEFRAMES
 from quaestor.coverage import period
+from quaestor.doors.postgres import frames
 from quaestor.doors.postgres.bars import BarStore
 from quaestor.doors.postgres.database import Database
 from quaestor.doors.postgres.legacy import LegacyStore
@@ -287,6 +288,51 @@ async def test_a_window_is_of_sessions_whatever_the_clock_says_in_utc(store: Bar
         found = await store.frame([symbol], first, last, "1h")
         assert found.select("session", "ts").rows() == [end for end in ends if first <= end[0] <= last]
     assert await store.span(symbol, "1h") == (D(2012, 12, 28), D(2013, 1, 3))
+
+
+@pytest.mark.parametrize("timeframe", TIMEFRAMES)
+async def test_bars_are_the_same_whether_they_come_packed_or_as_columns(
+    store: BarStore, door: Database, make: Maker, timeframe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    symbols = [make.symbol() for _ in range(3)]
+    await store.store(Batch(timeframe, bars.empty(), "test", asked={symbols[2]: (D(2012, 1, 3), D(2012, 1, 3))}))
+    moments = [await moment(door)]
+    for variant, every in ((0, 1), (1, 2), (5, 3)):  # two versions of some, three of others
+        places = range(0, len(ENDS[timeframe]), every)
+        rows = {(s, place): variant for s in range(2) for place in places}
+        await store.store(batch(Operation(timeframe, rows, {}, variant), symbols))
+        moments.append(await moment(door))
+    first, last = ENDS[timeframe][1][0], ENDS[timeframe][-2][0]
+    windows = [(None, None), (first, last), (last, None), (None, first), (last, first), (D(2030, 1, 1), None)]
+
+    async def read() -> list[pl.DataFrame]:  # the third symbol has no bar
+        return [
+            *[await store.frame([s], *window, timeframe) for s in symbols[::2] for window in windows],
+            *[await store.frame(symbols[:1], *windows[1], timeframe, as_of=at) for at in moments],
+            *[await store.last_bars(symbols[:n], count, timeframe) for n in (1, 2, 3) for count in (0, 1, 3, 999)],
+            await store.last_bars(symbols[2:], 5, timeframe),
+        ]
+
+    packed = await read()
+    assert (packed[0].height, packed[0]["version"].max()) == (len(ENDS[timeframe]), 3)
+    with monkeypatch.context() as patched:
+        patched.setattr(frames, "PACKED", -1)
+        patched.setattr(frames, "rows", None)
+        columns = await read()
+    for one, other in zip(packed, columns, strict=True):
+        assert_frame_equal(one, other)
+
+
+async def test_many_bars_do_not_come_packed(store: BarStore, make: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    symbol = make.symbol()
+    ends = make.ends(D(2012, 1, 3), D(2012, 2, 29))
+    await store.store(make.batch(make.frame(symbol, ends)))
+    january = 20
+    monkeypatch.setattr(frames, "PACKED", january)
+    few = await store.frame([symbol], D(2012, 1, 3), D(2012, 1, 31))
+    monkeypatch.setattr(frames, "rows", None)
+    assert few.equals((await store.frame([symbol], None, None))[:january])
+    assert few[1:].equals((await store.last_bars([symbol], len(ends)))[1:january])
 
 
 async def test_an_import_repairs_batch_after_batch_in_one_transaction(
