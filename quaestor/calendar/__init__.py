@@ -1,8 +1,8 @@
 """Exchange sessions (law 7: a "day" is a session; times inside are UTC).
 
 `days` knows which days are sessions, `hours` when each of them opens and closes, `stamps` puts whole columns of
-instants into sessions. All three read one table, built from `exchange_calendars` at the first question: importing this
-package costs nothing.
+instants into sessions, `settlement` when the money of a session's trades moves. All read one table, built from
+`exchange_calendars` at the first question: importing this package costs nothing.
 
 The hours are New York's: premarket from 04:00, the session from 09:30 to 16:00, postmarket to 20:00; on a half-day the
 session ends at 13:00 and the postmarket at 17:00. In UTC they move with daylight saving: a session opens at 14:30 in
@@ -34,6 +34,7 @@ from quaestor.calendar.hours import (
     session_close,
     session_open,
 )
+from quaestor.calendar.settlement import settles
 from quaestor.calendar.stamps import PHASES, hours_of, stamp
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "session_close",
     "session_open",
     "sessions",
+    "settles",
     "stamp",
     "why_closed",
 ]

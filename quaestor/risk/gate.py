@@ -1,0 +1,95 @@
+"""The gate: all rules in their order, one order at a time; and what a refusal says."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from quaestor.orders import Intent, Side
+from quaestor.risk.exits import EXITS
+from quaestor.risk.exposure import EXPOSURE
+from quaestor.risk.loss import LOSS
+from quaestor.risk.market import MARKET
+from quaestor.risk.rate import RATE
+from quaestor.risk.rule import ZERO, Rule, Scope, Verdict
+from quaestor.risk.sanity import MOST, SANITY
+from quaestor.risk.trust import TRUST
+
+if TYPE_CHECKING:
+    from quaestor.config import RiskSection
+    from quaestor.risk.picture import Picture
+
+RULES: tuple[Rule, ...] = (*SANITY, *EXITS, *TRUST, *MARKET, *EXPOSURE, *RATE, *LOSS)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One rule's verdict on one order; limit and observed in the rule's unit."""
+
+    rule: str
+    unit: str
+    limit: str
+    observed: str
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A decision not to act."""
+
+    session: dt.date
+    strategy: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    rule: str
+    unit: str
+    limit: str
+    observed: str
+    message: str
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def gate(order: Intent, picture: Picture, limits: RiskSection) -> list[Check]:
+    """All verdicts on an order, in the order of `RULES`; it may be sent when each is ok.
+
+    An order that fails sanity is measured no further: its quantity or price may be no number at all.
+    """
+    kind: Scope = "exits" if order.reduces else "entries"
+    checks: list[Check] = []
+    for rule in RULES:
+        if rule.scope not in {"all", kind}:
+            continue
+        checks.append(_check(rule, rule.judge(order, picture, limits)))
+        if rule.scope == "all" and not checks[-1].ok:
+            break
+    return checks
+
+
+def _check(rule: Rule, verdict: Verdict) -> Check:
+    limit, observed, ok = verdict
+    return Check(rule.name, rule.unit, str(limit), str(observed), ok)
+
+
+def refusal(order: Intent, failed: Check, provenance: Mapping[str, Any]) -> Refusal:
+    """The refusal of an order by the first rule that failed. A quantity that no book can hold is told as 0: `observed`
+    has it as it was.
+    """
+    meaning = next(rule.meaning for rule in RULES if rule.name == failed.rule)
+    message = f"{failed.rule}: observed {failed.observed}, limit {failed.limit} ({failed.unit}). {meaning}"
+    return Refusal(
+        session=order.session,
+        strategy=order.strategy,
+        symbol=order.symbol,
+        side=order.side,
+        quantity=order.quantity if order.quantity.is_finite() and abs(order.quantity) < MOST else ZERO,
+        rule=failed.rule,
+        unit=failed.unit,
+        limit=failed.limit,
+        observed=failed.observed,
+        message=message,
+        provenance=provenance,
+    )
