@@ -5,23 +5,31 @@ ledger: the two agree because each counts right, and reconciliation compares the
 port. Over recorded prices the market is a replay: `open_session` moves the clock to a session before its open,
 `close_session` trades it. Moves are idempotent and go forward only.
 
-An order is accepted between the two, once per ref_id, and only when the account can pay for it at the collar.
+An order is accepted between the two, once per ref_id, and only when the account can give what it promises
+(`admission`). Orders that come while a transaction runs are committed together by the next (`gathering`), judged one
+after the other in the order they came; each is answered after the commit that holds it.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from quaestor.bars import Bar
+from quaestor.admission import Leg, Promises, malformed, reserve
 from quaestor.calendar import session_close, session_open, sessions
+from quaestor.dividends import Dividend
+from quaestor.doors.postgres.gathering import Gathering
+from quaestor.doors.postgres.paper_rows import COLUMNS, after, columns, execution_of, order_row, update_of, working_of
 from quaestor.doors.postgres.sql import queries
 from quaestor.errors import BadInput, BrokerRejected
-from quaestor.exchange import Costs, collar, fill_price
-from quaestor.ledger import split_quantity
+from quaestor.exchange import Costs
+from quaestor.ledger import dividend_cash, split_quantity
+from quaestor.matching import Met, Quote, meet
 from quaestor.orders import (
     NAMESPACE,
     Execution,
@@ -42,88 +50,204 @@ if TYPE_CHECKING:
 
 SQL = queries("paper")
 EVER = dt.date.min
+BEFORE_THE_OPEN = dt.timedelta(minutes=5)  # when orders of a replayed session are taken to have come
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An order that came in; `ref_id` is None for one that was placed by hand."""
+
+    order: Intent
+    ref_id: uuid.UUID | None
 
 
 class PaperBroker:
     """Implements `ports.Broker` and `ports.ReplayMarket` for one account."""
 
-    def __init__(self, database: Database, alias: str, quotes: Quotes, costs: Costs) -> None:
+    def __init__(
+        self,
+        database: Database,
+        alias: str,
+        quotes: Quotes,
+        costs: Costs,
+        *,
+        clock: Callable[[], dt.datetime] | None = None,
+        latency: dt.timedelta = dt.timedelta(),
+    ) -> None:
+        """clock: the time of a live market (None: a replay, in which orders come before the open)."""
+        self._clock = clock
+        self._latency = latency
         self._database = database
         self._alias = alias
         self._quotes = quotes
         self._costs = costs
+        self._desk = Gathering[Asked, OrderUpdate](self._take)
+        self._known: set[str] = set()  # symbols that have traded
 
     # ── the broker ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def submit(self, intent: Intent) -> OrderUpdate:
         """Accept an order, or answer with the one that came with this ref_id before."""
-        async with self._database.transaction() as connection:
-            account = await self._lock(connection)
-            old = await (await self._execute(connection, "find_order", ref_id=intent.ref_id)).fetchone()
-            if old is not None:
-                return _update(old)
-            await self._check(connection, account, intent)
-            row = {
-                "id": uuid.uuid5(NAMESPACE, f"{self._alias}\x1f{intent.ref_id}"),
-                "ref_id": intent.ref_id,
-                "symbol": intent.symbol,
-                "side": intent.side,
-                "order_type": intent.order_type,
-                "time_in_force": intent.time_in_force,
-                "quantity": intent.quantity,
-                "limit_price": intent.limit_price,
-                "reference_price": intent.reference_price,
-                "session": account["session"],
-                "at": session_open(account["session"]) - dt.timedelta(minutes=5),
-            }
-            return _update(await (await self._execute(connection, "insert_order", **row)).fetchone())
+        return await self._desk.ask(Asked(intent, intent.ref_id))
 
-    async def _check(self, connection: Connection, account: Mapping[str, Any], intent: Intent) -> None:
-        if account["phase"] != "open" or account["session"] != intent.session:
+    async def place_by_hand(
+        self,
+        symbol: str,
+        side: Side,
+        quantity: Decimal,
+        order_type: OrderType = OrderType.MARKET,
+        *,
+        limit_price: Decimal | None = None,
+        stop_price: Decimal | None = None,
+        time_in_force: TimeInForce = TimeInForce.GFD,
+        oco: str = "",
+    ) -> OrderUpdate:
+        """An order that nobody decided here, as from the broker's own app: without a ref_id, each call another one."""
+        session, _ = await self.clock()
+        if session is None:
+            raise BrokerRejected("The market has no session yet; open one before placing an order by hand.")
+        last = await self._quotes.last_bar(symbol, session - dt.timedelta(days=1))
+        terms = {"limit_price": limit_price, "stop_price": stop_price, "time_in_force": time_in_force, "oco": oco}
+        price = last.close if last is not None else limit_price or stop_price or Decimal(1)
+        who = (self._alias, "", symbol, session, "by hand")
+        return await self._desk.ask(Asked(Intent(*who, side, quantity, price, order_type, **terms), None))  # type: ignore[arg-type]
+
+    async def _take(self, group: Sequence[Asked]) -> list[OrderUpdate | Exception]:
+        """The answers to a group of orders, in one transaction."""
+        no = {n: BrokerRejected(said) for n, asked in enumerate(group) if (said := malformed(asked.order))}
+        good = {n: asked for n, asked in enumerate(group) if n not in no}
+        answers: dict[int, OrderUpdate | Exception] = dict(no)
+        if good:
+            await self._learn(asked.order for asked in good.values())
+            answers |= zip(good, await self._accept(list(good.values())), strict=True)
+        return [answers[n] for n in range(len(group))]
+
+    async def _learn(self, orders: Iterable[Intent]) -> None:
+        """Which of their symbols have ever traded."""
+        for symbol, session in {order.symbol: order.session for order in orders}.items():
+            if symbol not in self._known and await self._quotes.last_bar(symbol, session) is not None:
+                self._known.add(symbol)
+
+    async def _accept(self, group: Sequence[Asked]) -> list[OrderUpdate | Exception]:
+        return await self._admitted(group) or await self._judged(group)
+
+    async def _admitted(self, group: Sequence[Asked]) -> list[OrderUpdate | Exception]:
+        """New purchases that nothing speaks against, in one round trip; nothing where one needs a closer look.
+
+        The account's row says all that such a purchase takes, so it is judged as it stands once it is locked.
+        """
+        sessions_, refs = {asked.order.session for asked in group}, {asked.ref_id for asked in group}
+        plain = all(self._is_plain(asked) for asked in group)
+        if not plain or len(sessions_) > 1 or len(refs) < len(group):
+            return []
+        rows = [self._row(asked, asked.order.session) for asked in group]
+        common = {
+            "session": rows[0]["session"],
+            "at": rows[0]["created_at"],
+            "more": sum((row["reserved"] for row in rows), Decimal(0)),
+            "symbols": list({row["symbol"] for row in rows}),
+            "ref_ids": list(refs),
+        }
+        orders = json.dumps([{name: row[name] for name in COLUMNS} for row in rows], default=str)
+        taken = await self._fetch("admit_purchases", orders=orders, **common)
+        return [update_of(row) for row in rows] if taken else []
+
+    def _is_plain(self, asked: Asked) -> bool:
+        order = asked.order
+        return asked.ref_id is not None and order.side is Side.BUY and not order.oco and order.symbol in self._known
+
+    async def _judged(self, group: Sequence[Asked]) -> list[OrderUpdate | Exception]:
+        """Each in its turn, against the account as it stands."""
+        async with self._database.pipelined() as connection:
+            account, there, halts, promises = await self._desk_picture(connection, group)
+            answers: list[OrderUpdate | Exception] = []
+            rows: list[dict[str, Any]] = []
+            for asked in group:
+                known = there.get(asked.ref_id) if asked.ref_id is not None else None
+                if known is not None:
+                    answers.append(update_of(known))
+                elif said := self._no(asked.order, account, halts, promises):
+                    answers.append(BrokerRejected(said))
+                else:
+                    rows.append(self._row(asked, account["session"]))
+                    answers.append(update_of(rows[-1]))
+                    there |= {asked.ref_id: rows[-1]} if asked.ref_id is not None else {}
+            if rows:
+                common = {"session": account["session"], "at": rows[0]["created_at"]}
+                await self._execute(connection, "insert_orders", **columns(rows), **common)
+                more = promises.spent - account["reserved"]
+                if more:
+                    await self._execute(connection, "reserve", more=more)
+            return answers
+
+    async def _desk_picture(
+        self, connection: Connection, group: Sequence[Asked]
+    ) -> tuple[Row, dict[uuid.UUID, Row], dict[str, str], Promises]:
+        """The account, locked, and what matters to these orders: theirs that came before, halts, what is promised."""
+        refs = [asked.ref_id for asked in group if asked.ref_id is not None]
+        pairs = [asked.order.oco for asked in group if asked.order.oco]
+        selling = list({asked.order.symbol for asked in group if asked.order.side is Side.SELL})
+        asks: dict[str, dict[str, Any]] = {"lock_account": {}, "find_orders": {"ref_ids": refs}, "halts": {}}
+        if selling:
+            asks |= {"positions": {}, "promised": {"symbols": selling}}
+        if pairs:
+            asks["legs"] = {"ocos": pairs}
+        cursors = {name: await self._execute(connection, name, **terms) for name, terms in asks.items()}
+        rows = {name: await cursor.fetchall() for name, cursor in cursors.items()}
+        account = next(iter(rows["lock_account"]), None)
+        if account is None:
+            raise self._no_account()
+        there = {row["ref_id"]: row for row in rows["find_orders"]}
+        halts = {row["symbol"]: row["reason"] for row in rows["halts"]}
+        free = Promises(
+            cash=account["cash"],
+            held={row["symbol"]: row["quantity"] for row in rows.get("positions", [])},
+            sold={row["symbol"]: row["promised"] for row in rows.get("promised", [])},
+            spent=account["reserved"],
+            legs=[Leg(**{**row, "side": Side(row["side"])}) for row in rows.get("legs", [])],
+        )
+        return account, there, halts, free
+
+    def _no(self, order: Intent, account: Row, halts: Mapping[str, str], promises: Promises) -> str:
+        """Why the order is not accepted; empty when it is, and what it may take is promised then."""
+        if account["phase"] != "open" or account["session"] != order.session:
             stands = f"{account['session']} ({account['phase']})"
-            raise BrokerRejected(
-                f"The market stands at {stands}; an order for session {intent.session} is not accepted."
-            )
-        halted = {row["symbol"]: row["reason"] for row in await (await self._execute(connection, "halts")).fetchall()}
-        if intent.symbol in halted:
-            raise BrokerRejected(f"{intent.symbol} is halted: {halted[intent.symbol]}.")
-        if intent.quantity <= 0:
-            raise BrokerRejected(f"Quantity must be positive, not {intent.quantity}.")
-        working = await (await self._execute(connection, "working_orders")).fetchall()
-        if intent.side is Side.SELL:
-            held = (await self._positions(connection)).get(intent.symbol, Decimal(0))
-            promised = sum(
-                (_left(o) for o in working if o["side"] == "sell" and o["symbol"] == intent.symbol), Decimal(0)
-            )
-            if intent.quantity > held - promised:
-                raise BrokerRejected(
-                    f"Not enough shares: {held} {intent.symbol} held, {trimmed(promised)} promised to other sales."
-                )
-            return
-        promised = sum((self._reserve(_intent_terms(o)) for o in working if o["side"] == "buy"), Decimal(0))
-        need = self._reserve((intent.order_type, intent.quantity, intent.limit_price, intent.reference_price))
-        if need > account["cash"] - promised:
-            raise BrokerRejected(f"Not enough buying power: {need:.2f} needed, {account['cash'] - promised:.2f} left.")
+            return f"The market stands at {stands}; an order for session {order.session} is not accepted."
+        if order.symbol not in self._known:
+            return f"Unknown symbol {order.symbol!r}."
+        if order.symbol in halts:
+            return f"{order.symbol} is halted: {halts[order.symbol]}."
+        return promises.admit(order, self._costs)
 
-    def _reserve(self, terms: tuple[OrderType, Decimal, Decimal | None, Decimal]) -> Decimal:
-        order_type, quantity, limit, reference = terms
-        worst = limit if order_type is OrderType.LIMIT and limit is not None else collar(reference)
-        return quantity * worst + self._costs.fee(Side.BUY, quantity, worst)
+    def _row(self, asked: Asked, session: dt.date) -> dict[str, Any]:
+        """The order as the books will have it."""
+        at = self._clock() if self._clock else session_open(session) - BEFORE_THE_OPEN
+        own = uuid.uuid5(NAMESPACE, f"{self._alias}\x1f{asked.ref_id}") if asked.ref_id is not None else uuid.uuid4()
+        reserved = reserve(asked.order, self._costs) if asked.order.side is Side.BUY else Decimal(0)
+        stands = {"state": State.ACKED, "filled": Decimal(0), "average_price": None, "reason": ""}
+        times = {"session": session, "created_at": at, "updated_at": at}
+        return {"id": own, "ref_id": asked.ref_id, **order_row(asked.order), "reserved": reserved, **stands, **times}
 
     async def cancel(self, broker_id: str) -> None:
-        """Cancel a working order; an order that is no longer working stays as it is."""
+        """Cancel a working order; an order that is no longer working stays as it is, with what it filled."""
+        try:
+            order = uuid.UUID(broker_id)
+        except ValueError:
+            raise BrokerRejected(f"The broker knows no order {broker_id!r}.") from None
         async with self._database.transaction() as connection:
             account = await self._lock(connection)
             at = session_open(account["session"]) if account["session"] else dt.datetime.min.replace(tzinfo=dt.UTC)
-            await self._execute(connection, "cancel_order", id=uuid.UUID(broker_id), at=at)
+            await self._execute(connection, "cancel_order", id=order, at=at)
+            await self._execute(connection, "reserve_anew")
 
     async def orders(self, since: dt.date | None = None) -> list[OrderUpdate]:
         """All orders of sessions on or after `since`."""
-        return [_update(row) for row in await self._fetch("orders_since", since=since or EVER)]
+        return [update_of(row) for row in await self._fetch("orders_since", since=since or EVER)]
 
     async def executions(self, since: dt.date | None = None) -> list[Execution]:
         """All fills of sessions on or after `since`, oldest first."""
-        return [_execution(row) for row in await self._fetch("executions_since", since=since or EVER)]
+        return [execution_of(row) for row in await self._fetch("executions_since", since=since or EVER)]
 
     async def account(self) -> Account:
         """Cash and positions now."""
@@ -154,6 +278,7 @@ class PaperBroker:
         async with self._database.transaction() as connection:
             account = await self._lock(connection)
             if account["session"] is not None and account["session"] >= session:
+                await self._catch_up(connection, account["session"])
                 return
             if account["phase"] == "open":
                 raise BadInput(f"Session {account['session']} is still open; close it before opening {session}.")
@@ -161,6 +286,7 @@ class PaperBroker:
             for day in sessions(last + dt.timedelta(days=1), session) if last else [session]:
                 for split in await self._quotes.splits(day):
                     await self._apply(connection, split)
+            await self._catch_up(connection, session)
             await self._execute(connection, "move_clock", session=session, phase="open")
 
     async def _apply(self, connection: Connection, split: Split) -> None:
@@ -170,8 +296,69 @@ class PaperBroker:
         if held is not None:
             quantity = split_quantity(held, split)
             await self._execute(connection, "set_position", symbol=split.symbol, quantity=quantity)
+        await self._rescale(connection, split)
+
+    async def _catch_up(self, connection: Connection, upto: dt.date) -> None:
+        """Splits learned after their session, and dividends: on what was held at the close before, each once.
+
+        Shares are counted again from fills and splits. A split that later sales leave no room for is left out: the
+        books refuse it as well, and a person must look.
+        """
+        begun = {row["symbol"]: row["first"] for row in await self._all(connection, "begun")}
+        marks = {tuple(row.values()) for row in await self._all(connection, "actions_done")} if begun else set()
+        actions: list[Split | Dividend] = []
+        if begun:
+            paid = [each for each in await self._quotes.dividends(list(begun)) if each.origin == "source"]
+            actions += [*paid, *await self._quotes.all_splits(list(begun))]
+        for action in sorted(actions, key=lambda action: action.session):
+            kind, due = type(action).__name__, begun[action.symbol] < action.session <= upto
+            if not due or (kind, action.symbol, action.session) in marks:
+                continue
+            if isinstance(action, Split):
+                await self._apply_late(connection, action)
+            else:
+                await self._apply_dividend(connection, action)
+
+    async def _apply_late(self, connection: Connection, split: Split) -> None:
+        old, new = await self._counted(connection, split.symbol), await self._counted(connection, split.symbol, split)
+        if old is None or new is None:
+            return
+        await self._execute(connection, "mark_split", symbol=split.symbol, session=split.session)
+        await self._execute(connection, "change_position", symbol=split.symbol, change=new - old)
+        await self._rescale(connection, split)
+
+    async def _rescale(self, connection: Connection, split: Split) -> None:
+        """Working orders of before the split; what it leaves nothing of ends."""
         terms = {"numerator": split.ratio.numerator, "denominator": split.ratio.denominator}
-        await self._execute(connection, "rescale_orders", symbol=split.symbol, **terms)
+        await self._execute(connection, "rescale_orders", symbol=split.symbol, before=split.session, **terms)
+        await self._execute(connection, "end_empty_orders", symbol=split.symbol, at=session_open(split.session))
+        await self._execute(connection, "reserve_anew")
+
+    async def _apply_dividend(self, connection: Connection, dividend: Dividend) -> None:
+        held = await self._counted(connection, dividend.symbol, before=dividend.session)
+        amount = dividend_cash(max(held or Decimal(0), Decimal(0)), dividend.amount)
+        terms = {"symbol": dividend.symbol, "session": dividend.session, "amount": amount}
+        await self._execute(connection, "mark_dividend", **terms)
+        await self._execute(connection, "add_cash", amount=amount)
+
+    async def _counted(
+        self, connection: Connection, symbol: str, more: Split | None = None, before: dt.date = dt.date.max
+    ) -> Decimal | None:
+        """Shares from fills and the splits that were applied, and one more; None where they fall below nothing."""
+        done = {row["session"] for row in await self._all(connection, "splits_done", symbol=symbol)}
+        splits = [split for split in await self._quotes.all_splits([symbol]) if split.session in done or split == more]
+        held, fills = Decimal(0), await self._all(connection, "changes", symbol=symbol, before=before)
+        facts: list[tuple[dt.date, Split | Decimal]] = [(s.session, s) for s in splits if s.session < before]
+        facts += [(row["session"], row["quantity"]) for row in fills]
+        for _, fact in sorted(facts, key=lambda fact: fact[0]):  # a split comes before the fills of its session
+            held = split_quantity(held, fact) if isinstance(fact, Split) else held + fact
+            if held < 0:
+                return None
+        return held
+
+    async def _all(self, connection: Connection, name: str, **parameters: Any) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = await (await self._execute(connection, name, **parameters)).fetchall()
+        return rows
 
     async def halt(self, symbol: str, reason: str) -> None:
         """From now on the symbol takes no new orders and its working orders do not trade."""
@@ -195,41 +382,71 @@ class PaperBroker:
                 raise BadInput(
                     f"Session {session} is not open (the market stands at {account['session']}); open it first."
                 )
-            halted = {row["symbol"] for row in await (await self._execute(connection, "halts")).fetchall()}
-            for order in await (await self._execute(connection, "working_orders")).fetchall():
-                bar = None if order["symbol"] in halted else await self._quotes.bar(order["symbol"], session)
-                await self._trade(connection, order, bar, session)
+            await self._trade(connection, session)
             await self._execute(connection, "move_clock", session=session, phase="closed")
 
-    async def _trade(self, connection: Connection, order: Mapping[str, Any], bar: Bar | None, session: dt.date) -> None:
-        side, order_type = Side(order["side"]), OrderType(order["order_type"])
-        if bar is not None:
-            price = fill_price(bar, side, order_type, order["limit_price"], order["reference_price"], self._costs)
-            if price is not None:
-                await self._fill(connection, order, side, price, session)
-                return
-        if order["time_in_force"] == TimeInForce.GFD:
-            reason = "no trade in the session" if bar is None else "not marketable in the session"
-            final = {"state": State.EXPIRED, "filled": 0, "average_price": None, "reason": reason}
-            await self._execute(connection, "finish_order", id=order["id"], at=session_close(session), **final)
+    async def _trade(self, connection: Connection, session: dt.date) -> None:
+        """Every working order meets its symbol's bar; what did not fill of day orders expires at the close."""
+        halted = {row["symbol"] for row in await (await self._execute(connection, "halts")).fetchall()}
+        working = await (await self._execute(connection, "working_orders")).fetchall()
+        met: dict[uuid.UUID, tuple[Met, str]] = {}
+        for symbol in dict.fromkeys(row["symbol"] for row in working):
+            orders = [working_of(row) for row in working if row["symbol"] == symbol]
+            live = self._clock is not None  # its quotes have traded by themselves
+            bar = None if live or symbol in halted else await self._quotes.bar(symbol, session)
+            if bar is None:
+                met |= {order.id: (Met(order, order.triggered), "no trade in the session") for order in orders}
+            else:
+                found = meet(orders, bar, self._costs)
+                met |= {each.order.id: (each, "not marketable in the session") for each in found}
+        await self._keep(connection, [(row, *met[row["id"]]) for row in working], session)
 
-    async def _fill(
-        self, connection: Connection, order: Mapping[str, Any], side: Side, price: Decimal, session: dt.date
+    async def on_quote(self, symbol: str, quote: Quote, at: dt.datetime) -> int:
+        """A live market moves: working orders of the symbol meet the quote; how many filled, in part or whole.
+
+        An order takes part once its `latency` has passed since it was accepted. Nothing happens while the session is
+        closed or the symbol is halted.
+        """
+        async with self._database.transaction() as connection:
+            account = await self._lock(connection)
+            halted = {row["symbol"] for row in await self._all(connection, "halts")}
+            if account["phase"] != "open" or symbol in halted:
+                return 0
+            arrived = {"symbol": symbol, "by": at - self._latency}
+            rows = {row["id"]: row for row in await self._all(connection, "working_on", **arrived)}
+            met = meet([working_of(row) for row in rows.values()], quote, self._costs)
+            await self._keep(connection, [(rows[each.order.id], each, "") for each in met], account["session"], at)
+            return sum(1 for each in met if each.price is not None)
+
+    async def _keep(
+        self,
+        connection: Connection,
+        met: Sequence[tuple[Row, Met, str]],
+        session: dt.date,
+        moment: dt.datetime | None = None,
     ) -> None:
-        quantity, at = _left(order), session_open(session)
-        fee = self._costs.fee(side, quantity, price)
-        execution = {
-            "id": uuid.uuid5(order["id"], session.isoformat()),
-            "order_id": order["id"],
-            "at": at,
-            "session": session,
-        }
-        final = {"state": State.FILLED, "filled": quantity, "average_price": price, "reason": ""}
+        """Fills, cash, shares and where the orders stand, as they came; `moment`: within the session, which goes on."""
+        opens, closes = (moment, moment) if moment else (session_open(session), session_close(session))
+        fills, moves, stands, cash = [], [], [], Decimal(0)
+        for row, each, reason in met:
+            standing = after(row, each, reason, ends=moment is None)
+            at = opens if each.at_open else closes  # within a bar nobody knows when; by its end it had happened
+            if each.price is not None:
+                fee = self._costs.fee(each.order.side, each.quantity, each.price, first=not row["filled"])
+                sign = each.order.side.sign
+                cash -= sign * dollars(each.quantity, each.price) + fee
+                fill = {"quantity": each.quantity, "price": each.price, "fee": fee, "session": session, "at": at}
+                name = uuid.uuid5(row["id"], f"{moment.isoformat()} {row['filled']}" if moment else session.isoformat())
+                fills.append({"id": name, "order_id": row["id"], **fill})
+                moves.append({"symbol": row["symbol"], "change": sign * each.quantity})
+            if any(standing[name] != row[name] for name in ("state", "filled", "triggered")):
+                stands.append({**standing, "at": closes if standing["state"] == State.EXPIRED else at})
         async with connection.pipeline():
-            await self._execute(connection, "insert_execution", quantity=quantity, price=price, fee=fee, **execution)
-            await self._execute(connection, "add_cash", amount=-side.sign * dollars(quantity, price) - fee)
-            await self._execute(connection, "change_position", symbol=order["symbol"], change=side.sign * quantity)
-            await self._execute(connection, "finish_order", id=order["id"], at=at, **final)
+            await self._execute_many(connection, "insert_executions", fills)
+            await self._execute_many(connection, "change_positions", moves)
+            await self._execute_many(connection, "update_orders", stands)
+            await self._execute(connection, "add_cash", amount=cash)
+            await self._execute(connection, "reserve_anew")
 
     # ── ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -252,41 +469,6 @@ class PaperBroker:
     async def _execute(self, connection: Connection, name: str, **parameters: Any) -> Any:
         return await connection.execute(SQL[name], {"alias": self._alias, **parameters})
 
-
-def _left(order: Mapping[str, Any]) -> Decimal:
-    left: Decimal = order["quantity"] - order["filled"]
-    return left
-
-
-def _intent_terms(order: Mapping[str, Any]) -> tuple[OrderType, Decimal, Decimal | None, Decimal]:
-    return OrderType(order["order_type"]), _left(order), order["limit_price"], order["reference_price"]
-
-
-def _update(row: Mapping[str, Any]) -> OrderUpdate:
-    return OrderUpdate(
-        broker_id=str(row["id"]),
-        ref_id=row["ref_id"],
-        symbol=row["symbol"],
-        side=Side(row["side"]),
-        state=State(row["state"]),
-        quantity=trimmed(row["quantity"]),
-        filled=trimmed(row["filled"]),
-        average_price=row["average_price"],
-        updated_at=row["updated_at"],
-        reason=row["reason"],
-    )
-
-
-def _execution(row: Mapping[str, Any]) -> Execution:
-    return Execution(
-        execution_id=str(row["id"]),
-        broker_id=str(row["order_id"]),
-        ref_id=row["ref_id"],
-        symbol=row["symbol"],
-        side=Side(row["side"]),
-        quantity=trimmed(row["quantity"]),
-        price=row["price"],
-        fee=row["fee"],
-        session=row["session"],
-        at=row["at"],
-    )
+    async def _execute_many(self, connection: Connection, name: str, rows: Sequence[dict[str, Any]]) -> None:
+        if rows:
+            await self._execute(connection, name, rows=json.dumps(rows, default=str))
