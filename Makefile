@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 ONLY ?=
 
-.PHONY: setup demo up down test test-full test-newest check format bench clean
+.PHONY: setup demo up down test test-full test-newest check format safety bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +13,7 @@ help:
 	@echo "make down    ends what 'make up' started"
 	@echo "make test    all tests but the long ones (under ten minutes)"
 	@echo "make check   lint, types, import contracts"
+	@echo "make safety  the tests that docs/safety.md names; writes their results into it"
 	@echo "make bench   figures with goal and verdict; ONLY=area for one area"
 	@echo "make setup   only the virtual environment"
 
@@ -34,7 +35,7 @@ down: $(INSTALLED)
 	@$(BIN)/quaestor down
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not full"
+	@$(BIN)/python tests/lanes.py -m "not full"
 
 test-full: $(INSTALLED) test-newest
 	$(BIN)/python -m pytest
@@ -56,6 +57,10 @@ check: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Runs every test that docs/safety.md names and writes what was seen into its last column.
+safety: $(INSTALLED)
+	$(BIN)/python tests/safety.py
 
 bench: $(INSTALLED)
 	@$(BIN)/python tests/bench/run.py $(ONLY)

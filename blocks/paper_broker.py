@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from prefect.blocks.core import Block
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class PaperBroker(Block):
-    """The paper broker: fills against recorded or live prices, at these costs.
+    """The paper broker: fills against recorded or live prices, at these costs, over a line as bad as you want.
 
     Example:
         Load the form in a flow and open the broker on the database:
@@ -39,12 +38,26 @@ class PaperBroker(Block):
     commission: Amount = Field(default="0", description="Commission, dollars per order.")
     sec_fee: Amount = Field(default="0.0000278", description="SEC fee, dollars per dollar sold.")
     taf: Amount = Field(default="0.000166", description="FINRA trading activity fee, dollars per share sold.")
+    taf_cap: Amount = Field(default="8.30", description="The most of that fee that one sale pays, dollars.")
+
+    spread_bps: Amount = Field(
+        default="0", description="Basis points between bid and ask; half of them are against us."
+    )
+    participation: Amount = Field(
+        default="1", description="Share (above 0, at most 1) of a bar's volume that orders take; 1: no limit."
+    )
+    faults: Amount = Field(
+        default="0", description="Share (0 to 1) of calls that go wrong, for rehearsals; 0: the line is good."
+    )
+    faults_seed: int = Field(
+        default=0, ge=0, description="Which calls go wrong, and how: the same seed, the same faults."
+    )
 
     def open(self, database: Database) -> Broker:
         """The broker, whose own books are in that database."""
         from quaestor import wiring
-        from quaestor.exchange import Costs
+        from quaestor.config import PaperSection
 
-        costs = Costs(Decimal(self.slippage_bps), Decimal(self.commission), Decimal(self.sec_fee), Decimal(self.taf))
-        broker: Broker = wiring.paper_broker(database, self.account, costs)
+        paper = PaperSection.model_validate({name: getattr(self, name) for name in PaperSection.model_fields})
+        broker: Broker = wiring.paper_broker(database, self.account, paper.costs, paper.faults, paper.faults_seed)
         return broker

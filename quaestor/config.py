@@ -16,7 +16,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from quaestor.bars import SYMBOL
 from quaestor.errors import BadConfig
+from quaestor.exchange import Costs
 
 
 def _exact(value: object) -> object:
@@ -164,12 +166,27 @@ class StrategiesSection(Section):
         return self
 
 
+def _symbols(names: tuple[str, ...]) -> tuple[str, ...]:
+    """A name that is no symbol would allow or deny nothing."""
+    if wrong := [name for name in names if not re.fullmatch(SYMBOL, name)]:
+        raise ValueError(f"{wrong[0]!r} is no symbol; write it like AAPL or BRK.B")
+    return names
+
+
 class RiskSection(Section):
-    """Limits of the risk gate, each with its unit. An order that reduces a position passes all but sanity (law 5)."""
+    """Limits of the risk gate, each with its unit; docs/risk.md has its rules. An order that reduces a position passes
+    all but sanity (law 5).
+    """
 
     max_order_notional: Amount = Field(Decimal(50_000), gt=0, description="Dollars per order.")
+    max_order_shares: int = Field(100_000, gt=0, description="Shares per order.")
     max_position_weight: Amount = Field(Decimal("0.40"), gt=0, le=1, description="Share of equity in one symbol, 0–1.")
     max_gross_exposure: Amount = Field(Decimal("1.00"), gt=0, description="Market value of all positions / equity.")
+    max_net_exposure: Amount = Field(
+        Decimal("1.00"), gt=0, description="The same, short positions set against long ones."
+    )
+    max_open_positions: int = Field(20, gt=0, description="Symbols held at a time.")
+    max_orders_per_minute: int = Field(60, gt=0, description="Orders sent, every try counted.")
     max_orders_per_session: int = Field(50, gt=0, description="Orders.")
     min_order_notional: Amount = Field(
         Decimal(100), ge=0, description="Dollars; smaller changes are not worth their costs."
@@ -180,12 +197,29 @@ class RiskSection(Section):
     cash_buffer: Amount = Field(
         Decimal("0.06"), ge=0, lt=1, description="Part of a purchase held back for an open above the last close."
     )
+    cash_account: bool = Field(False, description="Whether proceeds of a sale may be spent only once they are settled.")
     max_bar_age: int = Field(1, ge=1, description="Sessions between the newest bar and the order's session.")
+    quality_window: int = Field(5, ge=1, le=250, description="Sessions before the order's in which bars are looked at.")
+    max_quarantined: int = Field(0, ge=0, description="Bars of the symbol in quarantine in those sessions.")
     price_band: Amount = Field(
         Decimal("0.10"), gt=0, lt=1, description="Part of the last price an entry's price may be away from it."
     )
     price_band_exits: Amount = Field(
         Decimal("0.50"), gt=0, lt=1, description="The same for an order that reduces a position."
+    )
+    max_spread: Amount = Field(Decimal("0.01"), gt=0, lt=1, description="Ask less bid / the middle of both.")
+    max_quote_age: Amount = Field(Decimal(10), gt=0, description="Seconds since the quote an entry is made on.")
+    max_clock_skew: Amount = Field(Decimal(2), gt=0, le=60, description="Seconds between our clock and another.")
+    quiet_open: int = Field(2, ge=0, le=60, description="Minutes before and after the opening without entries.")
+    quiet_close: int = Field(10, ge=0, le=120, description="Minutes before the close without entries.")
+    duplicate_window: int = Field(
+        60, ge=0, description="Seconds in which a second order of a strategy, symbol and side is a duplicate."
+    )
+    max_reconcile_age: int = Field(
+        1, ge=1, description="Sessions since books and broker were last compared, and agreed."
+    )
+    max_realized_loss: Amount = Field(
+        Decimal("0.05"), gt=0, le=1, description="Part of the previous equity lost by sales, then no entry is made."
     )
     max_daily_loss: Amount = Field(
         Decimal("0.05"),
@@ -196,15 +230,48 @@ class RiskSection(Section):
     max_drawdown: Amount = Field(
         Decimal("0.35"), gt=0, le=1, description="Part of the peak equity lost after which no entry is made."
     )
+    max_losses_in_a_row: int = Field(10, gt=0, description="Losing closes in a row after which no entry is made …")
+    losing_pause: int = Field(5, ge=0, le=250, description="… for so many sessions after the last of them.")
+    cooldown: int = Field(
+        0, ge=0, le=250, description="Sessions without entries in a symbol after a losing close of it; 0: none."
+    )
+    allow: Annotated[tuple[str, ...], AfterValidator(_symbols)] = Field(
+        (), description="Symbols that entries may be made in; empty: all of the universe."
+    )
+    deny: Annotated[tuple[str, ...], AfterValidator(_symbols)] = Field(
+        (), description="Symbols that no entry is made in."
+    )
+
+    @model_validator(mode="after")
+    def _lists_agree(self) -> RiskSection:
+        if both := sorted(set(self.allow) & set(self.deny)):
+            raise ValueError(f"{both[0]} is both allowed and denied; choose one")
+        return self
 
 
 class PaperSection(Section):
-    """The paper broker's costs."""
+    """The paper broker: its costs, how much its market bears, and how bad the line to it is."""
 
     slippage_bps: Amount = Field(Decimal(1), ge=0, le=1000, description="Basis points of the price, against us.")
     commission: Amount = Field(Decimal(0), ge=0, description="Dollars per order.")
     sec_fee: Amount = Field(Decimal("0.0000278"), ge=0, description="Dollars per dollar sold.")
     taf: Amount = Field(Decimal("0.000166"), ge=0, description="Dollars per share sold.")
+    taf_cap: Amount = Field(Decimal("8.30"), ge=0, description="The most that a sale pays per share sold, dollars.")
+    spread_bps: Amount = Field(
+        Decimal(0), ge=0, le=1000, description="Basis points between bid and ask; half of them are against us."
+    )
+    participation: Amount = Field(
+        Decimal(1), gt=0, le=1, description="Share of a bar's volume that our orders take at most; 1: no limit."
+    )
+    faults: Amount = Field(
+        Decimal(0), ge=0, le=1, description="Share of calls that go wrong, for rehearsals; 0: the line is good."
+    )
+    faults_seed: int = Field(0, ge=0, description="Which calls go wrong, and how: the same seed, the same faults.")
+
+    @property
+    def costs(self) -> Costs:
+        """What trading costs there."""
+        return Costs(**self.model_dump(exclude={"faults", "faults_seed"}))
 
 
 class AlertsSection(Section):

@@ -4,6 +4,7 @@
     ├── Temporary            retry later; nothing is wrong with the request
     │   ├── DatabaseDown
     │   ├── LeaseHeld        another process is the account's single writer
+    │   ├── BrokerBusy       the broker takes no more requests for now (429): nothing was accepted
     │   └── BrokerAmbiguous  the broker may or may not have the order (law 2): UNKNOWN, never "failed"
     ├── Permanent            retries are useless; a person must act, and the message says how
     │   ├── BadInput         a file, row, field or parameter; names the place
@@ -41,6 +42,18 @@ class DatabaseDown(Temporary):
 
 class LeaseHeld(Temporary):
     """Another process is this account's single writer; it sends until its lease ends."""
+
+    def __init__(self, message: str | None = None, holder: str = "") -> None:
+        super().__init__(message)
+        self.holder = holder  # who it is, where that is known
+
+
+class BrokerBusy(Temporary):
+    """The broker takes no more requests for now; it has done nothing of what this one asked."""
+
+    def __init__(self, message: str | None = None, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after  # seconds
 
 
 class BrokerAmbiguous(Temporary):

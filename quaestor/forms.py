@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -71,5 +72,6 @@ def differences(form: Form, found: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def _texts(amounts: Mapping[str, object]) -> dict[str, str]:
-    return {key: str(amount) for key, amount in amounts.items()}
+def _texts(amounts: Mapping[str, object]) -> dict[str, object]:
+    """Decimals as they are typed; whole numbers stay what they are."""
+    return {key: str(amount) if isinstance(amount, Decimal) else amount for key, amount in amounts.items()}

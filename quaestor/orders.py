@@ -1,14 +1,6 @@
 """Orders: what we decided (Intent), what the broker knows (Order), what happened (OrderUpdate, Execution).
 
-The life of an order (laws 1–4):
-
-    PLANNED ──▶ SUBMITTING ──▶ ACKED ──▶ PARTIALLY_FILLED ──▶ FILLED
-       │            │ ambiguous   │                └────────▶ CANCELED | EXPIRED
-       │            ▼             └──────────────────────────▶ CANCELED | EXPIRED | REJECTED
-       │         UNKNOWN ──▶ (the broker's list) ACKED … or SUBMITTING again with the same ref_id
-       └──▶ EXPIRED_UNSENT   its time band ended before it could be sent, with proof
-
-A transition that has already happened is no error: updates may come twice and out of order, and converge.
+How an order goes from state to state, `lifecycle` says.
 """
 
 from __future__ import annotations
@@ -18,11 +10,13 @@ import enum
 import uuid
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
 from typing import Any
 
 MILLIONTH = Decimal("0.000001")
 # A constant of ours: the root of all order identities. Changing it would give every order a new name.
 NAMESPACE = uuid.UUID("8f0d8a3e-5d5b-5b0e-9a0e-6f1f5b1d7c11")
+OURS = 5  # the version of the UUIDs that we make; a broker's app draws its own by chance
 
 
 class Side(enum.StrEnum):
@@ -42,6 +36,18 @@ class OrderType(enum.StrEnum):
 
     MARKET = "market"
     LIMIT = "limit"
+    STOP = "stop"  # a market order once the stop price is touched
+    STOP_LIMIT = "stop_limit"  # a limit order once the stop price is touched
+
+    @property
+    def stops(self) -> bool:
+        """Whether it waits for its stop price."""
+        return self in {OrderType.STOP, OrderType.STOP_LIMIT}
+
+    @property
+    def limits(self) -> bool:
+        """Whether it names a limit price."""
+        return self in {OrderType.LIMIT, OrderType.STOP_LIMIT}
 
 
 class TimeInForce(enum.StrEnum):
@@ -52,13 +58,15 @@ class TimeInForce(enum.StrEnum):
 
 
 class State(enum.StrEnum):
-    """Where an order stands; see the drawing at the head of this module."""
+    """Where an order stands; `lifecycle` draws how it gets there."""
 
     PLANNED = "planned"
     SUBMITTING = "submitting"
     UNKNOWN = "unknown"
     ACKED = "acked"
     PARTIALLY_FILLED = "partially_filled"
+    PENDING_REPLACE = "pending_replace"  # we asked the broker to cancel it; its rest comes as another order
+    PENDING_CANCEL = "pending_cancel"  # we asked; a fill may still come first
     FILLED = "filled"
     CANCELED = "canceled"
     EXPIRED = "expired"
@@ -67,58 +75,16 @@ class State(enum.StrEnum):
 
     @property
     def final(self) -> bool:
-        """Nothing more can happen to the order."""
+        """Nothing more can happen to the order by our own doing."""
         return self in FINAL
 
     @property
     def working(self) -> bool:
         """The broker may still fill it (UNKNOWN and SUBMITTING included: it may have it)."""
-        return self in {State.SUBMITTING, State.UNKNOWN, State.ACKED, State.PARTIALLY_FILLED}
+        return self is not State.PLANNED and self not in FINAL
 
 
 FINAL = frozenset({State.FILLED, State.CANCELED, State.EXPIRED, State.EXPIRED_UNSENT, State.REJECTED})
-
-NEXT: dict[State, frozenset[State]] = {
-    State.PLANNED: frozenset({State.SUBMITTING, State.EXPIRED_UNSENT}),
-    State.SUBMITTING: frozenset(
-        {
-            State.UNKNOWN,
-            State.ACKED,
-            State.PARTIALLY_FILLED,
-            State.FILLED,
-            State.CANCELED,
-            State.EXPIRED,
-            State.REJECTED,
-        }
-    ),
-    State.UNKNOWN: frozenset(
-        {
-            State.SUBMITTING,
-            State.ACKED,
-            State.PARTIALLY_FILLED,
-            State.FILLED,
-            State.CANCELED,
-            State.EXPIRED,
-            State.EXPIRED_UNSENT,
-            State.REJECTED,
-        }
-    ),
-    State.ACKED: frozenset({State.PARTIALLY_FILLED, State.FILLED, State.CANCELED, State.EXPIRED, State.REJECTED}),
-    State.PARTIALLY_FILLED: frozenset({State.FILLED, State.CANCELED, State.EXPIRED}),
-} | {state: frozenset() for state in FINAL}
-
-
-def allowed(old: State, new: State) -> bool:
-    """Whether an order may go from `old` to `new`."""
-    return new in NEXT[old]
-
-
-def moves(old: State, filled: Decimal, new: State, new_filled: Decimal) -> bool:
-    """Whether news of an order tells more than is known of it: a further state, or more shares filled in the same one.
-
-    What is told twice, late or out of order moves nothing, so every order of the news ends in the same state.
-    """
-    return new_filled > filled if new is old else allowed(old, new)
 
 
 def dollars(quantity: Decimal, price: Decimal) -> Decimal:
@@ -131,6 +97,7 @@ def trimmed(quantity: Decimal) -> Decimal:
     return quantity.normalize() + Decimal(0)
 
 
+@lru_cache(maxsize=4096)  # it is asked for a dozen times on an order's way
 def ref_id(
     account: str, symbol: str, strategy: str, session: dt.date, cause_key: str, side: Side, leg: int
 ) -> uuid.UUID:
@@ -139,12 +106,18 @@ def ref_id(
     return uuid.uuid5(NAMESPACE, "\x1f".join(parts))
 
 
+def external_ref(account: str, broker_id: str) -> uuid.UUID:
+    """The name that we give an order placed by hand: the broker's own, for that account."""
+    return uuid.uuid5(NAMESPACE, f"{account}\x1fexternal\x1f{broker_id}")
+
+
 @dataclass(frozen=True, slots=True)
 class Intent:
     """An order we decided on: committed to the database before the first byte goes to a broker.
 
-    quantity in shares; limit_price and reference_price in dollars per share (the reference is the close it was sized
-    at); `provenance` is the evidence for `quaestor why`: bars, strategy, version, parameters, target, risk checks,
+    quantity in shares; limit_price, stop_price and reference_price in dollars per share (the reference is the close it
+    was sized at); `oco` names a pair of which one cancels the other; `replaces` the order whose rest this one takes
+    over; `provenance` is the evidence for `quaestor why`: bars, strategy, version, parameters, target, risk checks,
     flow run id, code commit. It never enters the identity.
     """
 
@@ -161,6 +134,9 @@ class Intent:
     time_in_force: TimeInForce = TimeInForce.GFD
     leg: int = 0
     reduces: bool = False
+    stop_price: Decimal | None = None
+    oco: str = ""
+    replaces: uuid.UUID | None = None
     provenance: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
@@ -188,6 +164,10 @@ class OrderUpdate:
     average_price: Decimal | None
     updated_at: dt.datetime
     reason: str = ""
+    session: dt.date | None = None  # the session it was placed for, where the broker tells
+    order_type: OrderType = OrderType.MARKET
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)

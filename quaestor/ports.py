@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
-from quaestor.actions import Told
+from quaestor.actions import Action, Told
 from quaestor.bars import DAILY, Bar
 from quaestor.coverage import Cell
 from quaestor.dividends import Dividend
-from quaestor.ledger import Booked, Equity, Lot
+from quaestor.ledger import Booked, Equity, Lot, Relief
+from quaestor.lifecycle import Standing, adopted, commanded, told
 from quaestor.orders import Execution, Intent, OrderUpdate, State
-from quaestor.risk import Refusal
+from quaestor.risk import Record, Refusal
 from quaestor.splits import Split
 
 if TYPE_CHECKING:
@@ -105,6 +106,14 @@ class Quotes(Protocol):
         """Splits effective at the open of that session."""
         ...
 
+    async def all_splits(self, symbols: Sequence[str]) -> list[Split]:
+        """Every known split of these symbols, oldest first."""
+        ...
+
+    async def dividends(self, symbols: Sequence[str]) -> list[Dividend]:
+        """Every known dividend of these symbols, oldest first."""
+        ...
+
     async def blocked(self) -> Mapping[str, str]:
         """Symbols whose data a person must look at before any entry, and why."""
         ...
@@ -125,7 +134,7 @@ class Broker(Protocol):
     """A broker's door. `submit` may be repeated with the same ref_id: the broker keeps one order."""
 
     async def submit(self, intent: Intent) -> OrderUpdate:
-        """Send; raises BrokerRejected (a clear no) or BrokerAmbiguous (it may exist)."""
+        """Send; raises BrokerRejected (a clear no), BrokerBusy (not accepted, later perhaps) or BrokerAmbiguous."""
         ...
 
     async def cancel(self, broker_id: str) -> None:
@@ -273,14 +282,6 @@ class BarStore(Quotes, Protocol):
         """The newest `count` bars of each symbol, sorted by symbol and ts."""
         ...
 
-    async def all_splits(self, symbols: Sequence[str]) -> list[Split]:
-        """Every known split of these symbols, oldest first."""
-        ...
-
-    async def dividends(self, symbols: Sequence[str]) -> list[Dividend]:
-        """Every known dividend of these symbols, oldest first."""
-        ...
-
     async def told(self, symbols: Sequence[str]) -> list[Told]:
         """Every known split and dividend of these symbols, with who told it."""
         ...
@@ -426,10 +427,24 @@ class StoredOrder:
     updated_at: dt.datetime
     reason: str = ""
 
+    @property
+    def standing(self) -> Standing:
+        """Where it stands."""
+        return Standing(self.state, self.filled, self.average_price)
+
+    @property
+    def left(self) -> Decimal:
+        """Shares that are not filled."""
+        return self.intent.quantity - self.filled
+
 
 @dataclass(frozen=True)
 class Transition:
-    """A step of an order: the state it goes to, why, and what the broker said."""
+    """A step of an order: the state it goes to, why, and what the broker said.
+
+    kind: our own command, the broker's news, or a reconciliation's adoption (see `lifecycle`); causation: the id of the
+    event that it follows from, where that is an event of another order.
+    """
 
     state: State
     cause: str
@@ -438,11 +453,40 @@ class Transition:
     average_price: Decimal | None = None
     reason: str = ""
     detail: Mapping[str, Any] = field(default_factory=dict)
+    kind: Literal["command", "news", "adoption"] = "command"
+    causation: int | None = None
 
     @classmethod
-    def of(cls, update: OrderUpdate, cause: str) -> Transition:
+    def of(cls, update: OrderUpdate, cause: str, kind: Literal["news", "adoption"] = "news") -> Transition:
         """The step a broker's update asks for."""
-        return cls(update.state, cause, update.broker_id, update.filled, update.average_price, update.reason)
+        told = (update.broker_id, update.filled, update.average_price, update.reason)
+        return cls(update.state, cause, *told, kind=kind)
+
+    def after(self, known: Standing) -> Standing:
+        """Where the order stands after this step; the same standing where it may not be, or tells nothing new."""
+        if self.kind == "command":
+            return commanded(known, self.state)
+        said = Standing(self.state, self.filled, self.average_price)
+        return told(known, said) if self.kind == "news" else adopted(known, said)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a replacement changes: shares in all (those already filled included) and prices; None keeps the old one."""
+
+    quantity: Decimal | None = None
+    limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+
+    def rest(self, old: StoredOrder, filled: Decimal) -> Intent | None:
+        """The order that takes over what the old one, ended, leaves; None where it leaves nothing."""
+        left = (old.intent.quantity if self.quantity is None else self.quantity) - filled
+        if left <= 0:
+            return None
+        limit = old.intent.limit_price if self.limit_price is None else self.limit_price
+        stop = old.intent.stop_price if self.stop_price is None else self.stop_price
+        leg = old.intent.leg + 1
+        return replace(old.intent, leg=leg, replaces=old.ref_id, quantity=left, limit_price=limit, stop_price=stop)
 
 
 @dataclass(frozen=True)
@@ -462,12 +506,23 @@ class BookStore(Protocol):
 
     account: str
 
+    async def prove(self, lease: Lease) -> None:
+        """Raises LeaseHeld when it is not the account's lease any more."""
+        ...
+
     async def decided(self, start: dt.date, end: dt.date) -> set[dt.date]:
         """Sessions in [start, end] that were decided."""
         ...
 
     async def decide(self, decision: Decision, lease: Lease) -> bool:
         """Commit a decision whole; False when the session was decided before. Raises LeaseHeld."""
+        ...
+
+    async def place(self, intents: Sequence[Intent], lease: Lease) -> list[bool]:
+        """Commit intents that are sent at once, already SUBMITTING; which are new and may go. Raises LeaseHeld.
+
+        None that is planned already goes again, and no entry while a latch stops entries.
+        """
         ...
 
     async def open_orders(self) -> list[StoredOrder]:
@@ -482,20 +537,53 @@ class BookStore(Protocol):
         """Move an order and log it; False when it is already there or past it. Raises LeaseHeld."""
         ...
 
+    async def transitions(self, steps: Sequence[tuple[uuid.UUID, Transition]], lease: Lease) -> list[bool]:
+        """Move several orders in one commit; which of them moved. Raises LeaseHeld.
+
+        No entry goes to SUBMITTING while a latch stops entries: that is looked up in the same transaction (law 6). An
+        order that ends unfilled while PENDING_REPLACE leaves its rest as a new PLANNED one, in the same commit.
+        """
+        ...
+
+    async def anchor(self) -> str:
+        """Where the chain of the account's log ends (`SEQ:HASH`); empty before any event."""
+        ...
+
+    async def adopt(self, update: OrderUpdate, session: dt.date, lease: Lease) -> bool:
+        """Keep an order that was placed by hand, in the broker's own state; False when it is known."""
+        ...
+
     async def counts(self, start: dt.date, end: dt.date) -> tuple[int, int, int]:
         """Orders decided, refusals and fills of the sessions in [start, end]."""
         ...
 
-    async def book_executions(self, executions: Sequence[Execution]) -> list[Execution]:
-        """Book those not yet booked; the new ones. Raises BooksDisagree for one that cannot be, once the others are."""
+    async def book_executions(
+        self, executions: Sequence[Execution], lease: Lease, reliefs: Mapping[str, Relief] | None = None
+    ) -> list[Execution]:
+        """Book those not yet booked; the new ones. `reliefs` names the lots that a sale takes, by execution id.
+
+        Raises BooksDisagree for one that cannot be, once the others are; LeaseHeld.
+        """
         ...
 
-    async def book_split(self, split: Split, at: dt.datetime) -> bool:
-        """Rescale lots, once."""
+    async def suspects(self) -> Mapping[str, str]:
+        """Executions that the books could not take: reasons by id."""
         ...
 
-    async def book(self, booked: Booked) -> bool:
-        """Book any other fact once."""
+    async def missing_actions(self, upto: dt.date) -> list[Action]:
+        """Splits and dividends of what was held, not booked yet, in the order of events."""
+        ...
+
+    async def book_split(self, split: Split, at: dt.datetime, lease: Lease) -> bool:
+        """Rescale lots, once, as if it had been known in time. Raises BooksDisagree, LeaseHeld."""
+        ...
+
+    async def book_dividend(self, dividend: Dividend, at: dt.datetime, lease: Lease) -> bool:
+        """Book what is paid on the shares held at the close before its ex-date, once. Raises LeaseHeld."""
+        ...
+
+    async def book(self, booked: Booked, lease: Lease) -> bool:
+        """Book any other fact once. Raises LeaseHeld."""
         ...
 
     async def lots(self) -> list[Lot]:
@@ -514,8 +602,8 @@ class BookStore(Protocol):
         """Ids of booked executions of sessions ≥ since."""
         ...
 
-    async def settle(self, equity: Equity, positions: dict[str, Any]) -> None:
-        """Keep a session's close."""
+    async def settle(self, equity: Equity, positions: dict[str, Any], lease: Lease) -> None:
+        """Keep a session's close. Raises LeaseHeld."""
         ...
 
     async def last_equity(self) -> Equity | None:
@@ -530,24 +618,54 @@ class BookStore(Protocol):
         """Equity at the settled session before that one."""
         ...
 
+    async def latch(self, name: str, reason: str, lease: Lease) -> bool:
+        """Latch a stop as the account's writer; False when it already was. Raises LeaseHeld."""
+        ...
+
+    async def unlatch(self, name: str, reason: str, lease: Lease) -> bool:
+        """Clear it as the account's writer; False when it was not latched. Raises LeaseHeld."""
+        ...
+
+    async def keep_reconciliation(self, outcome: Reconciliation, flow_run_id: str | None, lease: Lease) -> None:
+        """Keep the outcome of a comparison with the broker. Raises LeaseHeld."""
+        ...
+
+
+class ActivityStore(Protocol):
+    """What an account did lately."""
+
+    async def record(
+        self, session: dt.date, symbols: Collection[str], quality_window: int, *, live: bool = False
+    ) -> Record:
+        """What the risk gate asks before a session; bars of `symbols` are looked at in so many sessions before it.
+
+        `live`: sends are those of the last minute; otherwise those for the session.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Latch:
-    """A latched stop of entries."""
+    """A latched stop of entries; `kept`: in the database, not only in a file beside it."""
 
     name: str
     reason: str
     set_at: dt.datetime
+    kept: bool = True
 
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """Books against broker: each difference names subject, key, ours, theirs and what would fix it."""
+    """Books against broker: each difference names subject, key, ours, theirs and what would fix it.
+
+    anchor: where the chain of the account's log ended then (`SEQ:HASH`, see `audit`); empty where it is not known.
+    """
 
     session: dt.date | None
     differences: Sequence[Mapping[str, str]]
     checked: Mapping[str, int]
     at: dt.datetime | None = None
+    anchor: str = ""
 
     @property
     def ok(self) -> bool:

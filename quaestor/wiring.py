@@ -6,6 +6,7 @@ Everything heavy is imported when it is needed: `quaestor status` must stay chea
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -261,11 +262,20 @@ def quotes(database: Database) -> Quotes:
     return bar_store(database)
 
 
-def paper_broker(database: Database, alias: str, costs: Costs) -> Any:
-    """The paper broker over the stored bars; it is a `ports.Broker` and a `ports.ReplayMarket`."""
+def paper_broker(database: Database, alias: str, costs: Costs, faults: Decimal = Decimal(0), seed: int = 0) -> Any:
+    """The paper broker over the stored bars; it is a `ports.Broker` and a `ports.ReplayMarket`.
+
+    `faults` is the share of calls that go wrong on the way to it, as `seed` draws them.
+    """
     from quaestor.doors.postgres.paper import PaperBroker
 
-    return PaperBroker(database, alias, quotes(database), costs)
+    broker = PaperBroker(database, alias, quotes(database), costs)
+    if not faults:
+        return broker
+    from quaestor.doors.faulty import FaultyMarket
+    from quaestor.faults import Seeded
+
+    return FaultyMarket(broker, Seeded(float(faults), seed), asyncio.sleep)
 
 
 # ── what trades ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -338,16 +348,19 @@ def run_info(flow_run_id: str | None, config_digest: str) -> Run:
 
 def floor(database: Database, account: str, broker: Any, told: Alerts) -> Floor:
     """All doors of a trading session."""
+    from quaestor.doors.postgres.activity import ActivityStore
     from quaestor.doors.postgres.books import BookStore
     from quaestor.doors.postgres.control import ControlStore, LeaseStore
+    from quaestor.doors.switch import Switch
     from quaestor.operations.trade import Floor
 
     return Floor(
         books=BookStore(database, account),
+        activity=ActivityStore(database, account),
         signals=signal_store(database),
         quotes=quotes(database),
         leases=LeaseStore(database),
-        control=ControlStore(database),
+        control=Switch(ControlStore(database), home()),
         alerts=told,
         broker=broker,
         market=broker,
@@ -431,9 +444,9 @@ def database_facts(loaded: Loaded) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def configured_database(loaded: Loaded) -> AsyncIterator[Database]:
-    """The configured database, open, with the newest schema."""
-    with uri(loaded, create=True) as found:
+async def configured_database(loaded: Loaded, *, create: bool = True) -> AsyncIterator[Database]:
+    """The configured database, open, with the newest schema; `create` makes the embedded one where there is none."""
+    with uri(loaded, create=create) as found:
         upgrade(found)
         from quaestor.doors.postgres.database import Database
 
@@ -442,13 +455,31 @@ async def configured_database(loaded: Loaded) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def configured_floor(loaded: Loaded) -> AsyncIterator[Floor]:
-    """All doors of a trading session, open."""
+async def configured_floor(loaded: Loaded, *, create: bool = True) -> AsyncIterator[Floor]:
+    """All doors of a trading session, open; `create` as for `configured_database`."""
     config = loaded.config
-    async with configured_database(loaded) as database:
-        costs = Costs(**config.paper.model_dump())
-        broker = paper_broker(database, config.account.alias, costs)
+    async with configured_database(loaded, create=create) as database:
+        paper = config.paper
+        broker = paper_broker(database, config.account.alias, paper.costs, paper.faults, paper.faults_seed)
         yield floor(database, config.account.alias, broker, configured_alerts(loaded))
+
+
+def stops(loaded: Loaded, door: Reads) -> list[dict[str, Any]]:
+    """What stops entries now: latches in the database, and a halt that is only in its file."""
+    from quaestor.doors.switch import in_file
+
+    found: list[dict[str, Any]] = door.rows("latches")
+    halt = in_file(loaded.home, loaded.config.account.alias)
+    if halt is not None and not any(row["name"] == halt.name for row in found):
+        found.insert(0, {"name": halt.name, "reason": halt.reason, "set_at": halt.set_at})
+    return found
+
+
+def halt_without_database(loaded: Loaded, reason: str) -> Path:
+    """Latch the kill switch where the database is away: its file."""
+    from quaestor.doors.switch import write
+
+    return write(loaded.home, loaded.config.account.alias, reason)
 
 
 def configured_alerts(loaded: Loaded) -> Alerts:

@@ -38,8 +38,10 @@ async def show_reconciliation(outcome: Reconciliation) -> None:
 def page(outcome: Reconciliation) -> str:
     """The comparison as Markdown."""
     counted = ", ".join(f"{count:,} {what}" for what, count in sorted(outcome.checked.items()))
+    anchor = f"The log of orders ends at `{outcome.anchor}` (see `quaestor audit verify`).\n" if outcome.anchor else ""
     if outcome.ok:
-        return f"# Books and broker agree\n\nCompared up to {outcome.session}: {counted}. No difference.\n"
+        return f"# Books and broker agree\n\nCompared up to {outcome.session}: {counted}. No difference.\n\n{anchor}"
     head = f"# {len(outcome.differences)} differences: entries are stopped\n\nCompared: {counted}.\n"
     rows = [f"| {d['subject']} | {d['key']} | {d['ours']} | {d['theirs']} | {d['cure']} |" for d in outcome.differences]
-    return "\n".join([head, "| what | which | ours | broker | what would fix it |", "|---|---|---|---|---|", *rows, ""])
+    titles = ["| what | which | ours | broker | what would fix it |", "|---|---|---|---|---|"]
+    return "\n".join([head, *titles, *rows, "", anchor])

@@ -19,6 +19,7 @@ for name in [name for name in os.environ if name.startswith(("QUAESTOR_", "PREFE
 os.environ["DO_NOT_TRACK"] = "1"
 _caches = tempfile.TemporaryDirectory(prefix="quaestor-caches-")  # importing Prefect or matplotlib writes into a home
 os.environ |= {"PREFECT_HOME": f"{_caches.name}/prefect", "MPLCONFIGDIR": f"{_caches.name}/matplotlib"}
+os.environ["QUAESTOR_HOME"] = f"{_caches.name}/home"  # a halt's file is written there, not into the machine's own
 
 
 settings.register_profile("slice", max_examples=40)
@@ -59,6 +60,14 @@ def database_uri(server_uri: str, template_uri: str) -> Iterator[str]:
     """A fresh migrated database."""
     name = f"t{uuid.uuid4().hex[:12]}"
     yield _create(server_uri, name, template="template_books")
+    _drop(server_uri, name)
+
+
+@pytest.fixture
+def empty_uri(server_uri: str) -> Iterator[str]:
+    """A database without any table."""
+    name = f"e{uuid.uuid4().hex[:12]}"
+    yield _create(server_uri, name)
     _drop(server_uri, name)
 
 

@@ -13,6 +13,7 @@ from quaestor import wiring
 from quaestor.console import output
 from quaestor.console.output import Column, Row
 
+AMOUNTS = ("realized", "unrealized", "dividends", "fees", "total")
 NO_BOOKS = "The books are empty. `make demo` shows a filled house; `quaestor ingest` begins your own."
 
 
@@ -98,9 +99,9 @@ def pnl(arguments: argparse.Namespace) -> int:
         return 0
     names = ["strategy", "symbol"] if arguments.by == "both" else [arguments.by]
     shown = [*rows, _sum(rows, names[0])] if rows else []
-    amounts = ("realized", "unrealized", "fees", "total")
-    money = [Column(n, n, output.signed, right=True, style=output.gain) for n in amounts if n != "fees"]
-    money.insert(2, Column("fees", "fees", output.money, right=True))
+    amounts = ("realized", "unrealized", "dividends", "total")
+    money = [Column(n, n, output.signed, right=True, style=output.gain) for n in amounts]
+    money.insert(3, Column("fees", "fees", output.money, right=True))
     output.table(
         shown, [*(Column(name, name, output.text) for name in names), *money], title="P&L, dollars", empty=NO_BOOKS
     )
@@ -123,7 +124,7 @@ def _grouped(rows: list[Row], by: str) -> list[Row]:
 
 
 def _sum(rows: list[Row], first: str) -> dict[str, Any]:
-    totals = {n: sum((row[n] for row in rows), Decimal(0)) for n in ("realized", "unrealized", "fees", "total")}
+    totals = {n: sum((row[n] for row in rows), Decimal(0)) for n in AMOUNTS}
     return {first: "all", **totals}
 
 
@@ -147,36 +148,51 @@ def why(arguments: argparse.Namespace) -> int:
     if arguments.json:
         output.print_json(row)
         return 0
-    evidence = row["provenance"]
-    target, strategy, bar = evidence["target"], evidence["strategy"], evidence["bars"][0]
-    parameters = ", ".join(f"{name}={value}" for name, value in strategy["parameters"].items()) or "none"
-    sleeve, equity = Decimal(target["sleeve"]), Decimal(target["equity"])
-    size = f"{float(target['weight']):.2%} of a sleeve of {sleeve:,.2f} (equity {equity:,.2f})"
-    seen = f"{bar['bars_seen']} daily bars of {bar['symbol']} from {bar['first_session']} to {bar['bar_end'][:10]}"
-    output.facts(
-        [
-            ("order", f"{row['side']} {output.number(row['quantity'])} {row['symbol']} in session {row['session']}"),
-            ("id", str(row["ref_id"])),
-            ("became", f"{row['state']}, {_fills(row['fills'])}" + (f" ({row['reason']})" if row["reason"] else "")),
-            ("saw", f"{seen}, close {bar['close']}, data version {bar['bar_version']}"),
-            ("strategy", f"{strategy['name']}, version {strategy['version']}"),
-            ("parameters", parameters),
-            ("target", f"{size} at {target['reference_price']}: {target['wanted']} shares, held {target['held']}"),
-            ("flow run", evidence["flow_run_id"] or "none (from the console)"),
-            ("signal run", evidence["signal_flow_run_id"] or "none (from the console)"),
-            ("commit", evidence["code_commit"]),
-            ("configuration", evidence["config_digest"]),
-        ]
-    )  # fmt: skip
-    _checks(evidence["checks"])
+    output.facts([*_what(row), *_decided(row["provenance"])])
+    if checks := row["provenance"].get("checks"):
+        _checks(checks)
     columns = [
         Column("at", "at", _time),
         Column("state", "state"),
         Column("cause", "cause"),
         Column("epoch", "lease epoch"),
+        Column("seq", "event", right=True),
     ]
     output.table(row["events"], columns, title="What happened to it")
     return 0
+
+
+def _what(row: Row) -> list[tuple[str, str]]:
+    terms = [f"{row['side']} {output.number(row['quantity'])} {row['symbol']}"]
+    terms += [f"{name} {output.money(row[f'{name}_price'])}" for name in ("stop", "limit") if row[f"{name}_price"]]
+    told = [
+        ("order", f"{', '.join(terms)} in session {row['session']}"),
+        ("id", str(row["ref_id"])),
+        ("became", f"{row['state']}, {_fills(row['fills'])}" + (f" ({row['reason']})" if row["reason"] else "")),
+    ]
+    told += [("replaces", str(row["replaces"]))] if row["replaces"] else []
+    return told + ([("pair", row["oco"])] if row["oco"] else [])
+
+
+def _decided(evidence: Row) -> list[tuple[str, str]]:
+    """Why it was made; of an order that somebody placed by hand, only that."""
+    if "strategy" not in evidence:
+        return [("origin", f"placed by hand at the broker ({evidence.get('broker_id', 'unknown there')}), adopted")]
+    target, strategy, bar = evidence["target"], evidence["strategy"], evidence["bars"][0]
+    parameters = ", ".join(f"{name}={value}" for name, value in strategy["parameters"].items()) or "none"
+    sleeve, equity = Decimal(target["sleeve"]), Decimal(target["equity"])
+    size = f"{float(target['weight']):.2%} of a sleeve of {sleeve:,.2f} (equity {equity:,.2f})"
+    seen = f"{bar['bars_seen']} daily bars of {bar['symbol']} from {bar['first_session']} to {bar['bar_end'][:10]}"
+    return [
+        ("saw", f"{seen}, close {bar['close']}, data version {bar['bar_version']}"),
+        ("strategy", f"{strategy['name']}, version {strategy['version']}"),
+        ("parameters", parameters),
+        ("target", f"{size} at {target['reference_price']}: {target['wanted']} shares, held {target['held']}"),
+        ("flow run", evidence["flow_run_id"] or "none (from the console)"),
+        ("signal run", evidence["signal_flow_run_id"] or "none (from the console)"),
+        ("commit", evidence["code_commit"]),
+        ("configuration", evidence["config_digest"]),
+    ]
 
 
 def _checks(checks: list[Row]) -> None:

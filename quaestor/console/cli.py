@@ -242,6 +242,74 @@ COMMANDS = (
     ),
     Command("execute", "loop:execute", "trade the sessions that have signals", "quaestor execute", (START, END, JSON)),
     Command("reconcile", "loop:reconcile", "compare books and broker", "quaestor reconcile", (JSON,)),
+    Command(
+        "halt",
+        "safety:halt",
+        "stop and take back entries, until you resume",
+        'quaestor halt --flatten "the broker is behaving oddly"',
+        (
+            _option("--flatten", action="store_true", help="also sell all that is held"),
+            _option("reason", help="why, for the books"),
+            JSON,
+        ),
+    ),
+    Command(
+        "resume",
+        "safety:resume",
+        "end a halt",
+        'quaestor resume "the broker has answered"',
+        (_option("reason", help="why, for the books"), JSON),
+    ),
+    Command(
+        "chaos",
+        "",
+        "rehearse what should not happen: list, run, simulate",
+        "quaestor chaos run all",
+        commands=(
+            Command("list", "chaos:scenarios", "what can be played", "quaestor chaos list", (JSON,)),
+            Command(
+                "run",
+                "chaos:run",
+                "play a scenario with real processes, and say what was seen",
+                "quaestor chaos run kill-at-each-step --runs 60",
+                (
+                    _option("scenario", help="a scenario's name, or all"),
+                    _option("--runs", type=_count, default=60, metavar="N", help="of those that have several (60)"),
+                    _option("--seed", type=int, default=1, help="of what is drawn by chance (default 1)"),
+                    JSON,
+                ),
+            ),
+            Command(
+                "simulate",
+                "simulate:simulate",
+                "play sessions under faults by the thousand, in memory; a failing seed is told and replays",
+                "quaestor chaos simulate --runs 10000",
+                (
+                    _option("--runs", type=_count, default=1000, metavar="N", help="seeds to play (default 1000)"),
+                    _option("--seed", type=int, default=0, metavar="N", help="the first of them (default 0)"),
+                    JSON,
+                ),
+            ),
+        ),
+    ),
+    Command(
+        "audit",
+        "",
+        "the log of orders: verify",
+        "quaestor audit verify",
+        commands=(
+            Command(
+                "verify",
+                "safety:verify",
+                "prove that the log of orders is what was written",
+                "quaestor audit verify",
+                (
+                    _option("--anchor", metavar="SEQ:HASH", help="an end of the chain that you kept elsewhere"),
+                    JSON,
+                ),
+            ),
+        ),
+    ),
     Command("report", "loop:report", "write the devlog and its pictures", "quaestor report", (START, END, JSON)),
     Command(
         "import-legacy",

@@ -124,6 +124,13 @@ def _home(loaded: wiring.Loaded) -> Iterator[Finding]:
     yield Finding("data folder", "note" if low else "ok", f"{loaded.home}, {free / 1e9:.0f} GB free", cure)
 
 
+CURES = {
+    "entries": "Read it; then `quaestor reconcile`.",
+    "halt": '`quaestor resume "reason"` ends it.',
+    "flatten": '`quaestor resume "reason"` ends it.',
+}
+
+
 def _database(loaded: wiring.Loaded) -> Iterator[Finding]:
     if not loaded.config.database.url and not wiring.embedded(loaded).status().initialized:
         yield Finding("database", "note", "embedded, not yet created", "Run `quaestor db upgrade`.")
@@ -133,7 +140,7 @@ def _database(loaded: wiring.Loaded) -> Iterator[Finding]:
     with wiring.reads(loaded) as door:
         row = door.row("revision")
         revision, facts = (row or {}).get("revision"), door.row("server") or {}
-        stops = door.rows("latches")
+        stops = wiring.stops(loaded, door)
     old = revision != head()
     yield Finding(
         "database",
@@ -142,9 +149,8 @@ def _database(loaded: wiring.Loaded) -> Iterator[Finding]:
         "Run `quaestor db upgrade`." if old else "",
     )
     for stop in stops:
-        yield Finding(
-            "trading", "note", f"{stop['name']} stopped: {stop['reason']}", "Read it; then `quaestor reconcile`."
-        )
+        said = f"stopped by {stop['name']!r}: {stop['reason']}"
+        yield Finding("trading", "note", said, CURES.get(stop["name"], CURES["entries"]))
 
 
 def _prices(loaded: wiring.Loaded) -> Iterator[Finding]:

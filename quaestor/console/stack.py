@@ -177,7 +177,7 @@ def status(arguments: argparse.Namespace) -> int:
         found["session"] = equity["session"] if equity else None
         found["equity"] = equity["equity"] if equity else None
         found["cash"] = equity["cash"] if equity else None
-        found["stops"] = door.rows("latches")
+        found["stops"] = wiring.stops(loaded, door)
         found["writer"] = lease["holder"] if lease and lease["live"] else None
         found["reconciled"] = (
             {"ok": reconciled["ok"], "session": reconciled["session"], "at": reconciled["at"]} if reconciled else None

@@ -22,7 +22,7 @@ from quaestor.orders import Side, State
 from quaestor.ports import Latch, Reconciliation
 from quaestor.risk import Refusal
 from quaestor.splits import Split
-from quaestor.trades import Close, Fill
+from quaestor.trades import Close, Fact, Fill, Flow
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +90,9 @@ class DecidingRun:
 class Evidence:
     """Everything about one account's sessions from `start` to `end`; both None before anything is settled.
 
-    `before` is the close before the range (None: the account begins in it). `journal` holds the fills and booked
-    splits of all sessions up to `end`, in the order of booking: trades that close in the range may have opened before.
+    `before` is the close before the range (None: the account begins in it). `journal` holds fills, splits and flows of
+    all sessions up to `end` that its close counts, in the order of booking: trades that close in the range may have
+    opened before.
     """
 
     account: str
@@ -100,7 +101,7 @@ class Evidence:
     before: Close | None = None
     closes: tuple[Close, ...] = ()
     orders: tuple[DecidedOrder, ...] = ()
-    journal: tuple[Fill | Split, ...] = ()
+    journal: tuple[Fact, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     resolved: tuple[Resolved, ...] = ()
     signals: tuple[StrategySignals, ...] = ()
@@ -112,6 +113,11 @@ class Evidence:
     def fills(self) -> list[Fill]:
         """Fills of the range's sessions."""
         return [fact for fact in self.journal if isinstance(fact, Fill) and self.holds(fact.execution.session)]
+
+    @property
+    def flows(self) -> list[Flow]:
+        """Dividends, fees of no fill, and transferred shares of the range's sessions."""
+        return [fact for fact in self.journal if isinstance(fact, Flow) and self.holds(fact.session)]
 
     @property
     def splits(self) -> list[Split]:

@@ -66,4 +66,4 @@ def _adds_up(close: Close) -> bool:
 
 def _balances(close: Close) -> bool:
     books = close.equity
-    return books.capital + books.realized + books.unrealized - books.fees == books.equity
+    return books.capital + books.earned == books.equity

@@ -107,7 +107,8 @@ class Story:
     @cached_property
     def profits(self) -> list[dict[Key, Decimal]]:
         """Profit by (strategy, symbol) since the range began, at each close."""
-        return profits_over_time(self.evidence.closes, self.evidence.before, self.evidence.fills)
+        evidence = self.evidence
+        return profits_over_time(evidence.closes, evidence.before, evidence.fills, evidence.flows)
 
     @property
     def last(self) -> Close | None:

@@ -1,27 +1,44 @@
 """The outbox: what was decided goes to the broker, once (laws 1 and 2).
 
-    drain:    PLANNED ──commit SUBMITTING──▶ broker.submit ──▶ ACKED | REJECTED        ambiguous ──▶ UNKNOWN
-    resolve:  SUBMITTING of an older epoch, or UNKNOWN ──▶ two clean full listings of the broker's orders:
+    place:    commit SUBMITTING with the intent ──▶ broker.submit ──▶ ACKED | REJECTED       ambiguous ──▶ UNKNOWN
+    drain:    PLANNED ──commit SUBMITTING──▶ the same
+    resolve:  SUBMITTING of an older epoch, or UNKNOWN ──▶ two clean full listings of the broker's orders, apart:
               listed ──▶ the broker's own state;   not listed, still in its band ──▶ the same ref_id again;
               not listed, band over ──▶ EXPIRED_UNSENT, with the listings as proof
+    cancel:   ACKED, PARTIALLY_FILLED ──commit PENDING_CANCEL──▶ broker.cancel; the end comes as news; else asked again
+    replace:  the same with PENDING_REPLACE; what its end leaves unfilled is planned in the same commit as that end
 
-While an order is unresolved its symbol takes no new entry, and no exit if it is an exit itself: they stay PLANNED.
-A `SUBMITTING` that this very process has just committed is never resolved behind its back: only its own call ends it.
+What is to be done, the engine says; here it is performed. Orders go out in groups: one commit for the group, then the
+sends side by side, then one commit for the answers. So no byte leaves before its own commit, and a commit's price is
+shared. A `SUBMITTING` that this very process has just committed is never resolved behind its back: only its own call
+ends it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
-from collections.abc import Awaitable, Callable
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from quaestor.errors import BrokerAmbiguous, BrokerRejected
+from quaestor.engine import UNCLEAR, Act, Adopt, AskAgain, Due, Engine, Listed, Lost, News, Send, Step, TakeBack
+from quaestor.errors import BrokerAmbiguous, BrokerBusy, BrokerRejected, Temporary
 from quaestor.orders import Intent, OrderUpdate, State
-from quaestor.ports import BookStore, Broker, Lease, StoredOrder, Transition
+from quaestor.ports import BookStore, Broker, Lease, StoredOrder, Terms, Transition
 
-UNCLEAR = frozenset({State.SUBMITTING, State.UNKNOWN})  # the broker may have it, or not
 LISTINGS = 2  # a broker's list may lag behind its own acceptance: one look is no proof
 
 Band = Callable[[StoredOrder], Awaitable[str]]  # why an order may not be sent any more; empty while it may
+Pause = Callable[[], Awaitable[None]]  # between two listings: as long as the broker's list may lag
+
+
+async def at_once() -> None:
+    """No pause: the broker's list never lags behind its own answers."""
+
+
+# ── out ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 async def drain(books: BookStore, broker: Broker, lease: Lease, band: Band) -> int:
@@ -30,96 +47,205 @@ async def drain(books: BookStore, broker: Broker, lease: Lease, band: Band) -> i
     Orders that must wait for an unresolved one stay PLANNED. How many orders were open.
     """
     open_orders = await books.open_orders()
-    unclear = {(o.intent.symbol, o.intent.reduces) for o in open_orders if o.state in UNCLEAR}
-    for order in open_orders:
-        if order.state is not State.PLANNED:
-            continue
-        if over := await band(order):
-            step = Transition(State.EXPIRED_UNSENT, "drain", reason=f"{over} before it could be sent")
-            await books.transition(order.ref_id, step, lease)
-        elif not _waits(order.intent, unclear) and await send(order, books, broker, lease) is State.UNKNOWN:
-            unclear.add((order.intent.symbol, order.intent.reduces))
+    over = await _bands(band, [order for order in open_orders if order.state is State.PLANNED])
+    known = open_orders
+    while acts := Engine(known).on(Due(over)):
+        await _perform(acts, books, broker, lease)
+        known = await books.open_orders()
+        if not _moved(acts, known):
+            break
     return len(open_orders)
 
 
-def _waits(intent: Intent, unclear: set[tuple[str, bool]]) -> bool:
-    """`unclear` are (symbol, whether it is an exit) of unresolved orders."""
-    return (intent.symbol, True) in unclear or (not intent.reduces and (intent.symbol, False) in unclear)
+async def _bands(band: Band, orders: Iterable[StoredOrder]) -> dict[uuid.UUID, str]:
+    return {order.ref_id: await band(order) for order in orders}
 
 
-async def send(order: StoredOrder, books: BookStore, broker: Broker, lease: Lease) -> State:
-    """Commit SUBMITTING, then send; whatever is not a clear answer leaves the order UNKNOWN. The state it came to."""
-    if not await books.transition(order.ref_id, Transition(State.SUBMITTING, "send"), lease):
-        return order.state
+def _moved(acts: Iterable[Act], known: Iterable[StoredOrder]) -> bool:
+    """Whether what was due has been done: what a latch held back meanwhile is not asked for again and again."""
+    planned = {order.ref_id for order in known if order.state is State.PLANNED}
+    return any(order.ref_id not in planned for act in acts if isinstance(act, Send) for order in act.orders) or any(
+        isinstance(act, Step | TakeBack) and act.order.ref_id not in planned for act in acts
+    )
+
+
+async def place(intents: Sequence[Intent], books: BookStore, broker: Broker, lease: Lease) -> list[State | None]:
+    """Decide and send in one go, for a live market: one commit, the sends, one commit for the answers.
+
+    The states they came to; None for those that were not placed, because they are known or entries are stopped.
+    """
+    placed = await books.place(intents, lease)
+    going = [intent for intent, new in zip(intents, placed, strict=True) if new]
+    steps = await _side_by_side([_submitted(intent, broker, repeated=False) for intent in going])
+    await books.transitions([(intent.ref_id, step) for intent, step in zip(going, steps, strict=True)], lease)
+    came = {intent.ref_id: step.state for intent, step in zip(going, steps, strict=True)}
+    return [came.get(intent.ref_id) for intent in intents]
+
+
+async def send(orders: Sequence[StoredOrder], books: BookStore, broker: Broker, lease: Lease) -> None:
+    """Commit SUBMITTING, then send; whatever is not a clear answer leaves an order UNKNOWN."""
+    commits = [(order.ref_id, Transition(State.SUBMITTING, "send")) for order in orders]
+    moved = await books.transitions(commits, lease)
+    going = [order for order, ours in zip(orders, moved, strict=True) if ours]
+    steps = await _side_by_side([_submitted(o.intent, broker, repeated=o.state is not State.PLANNED) for o in going])
+    await books.transitions([(order.ref_id, step) for order, step in zip(going, steps, strict=True)], lease)
+
+
+async def _side_by_side(sends: Sequence[Coroutine[Any, Any, Transition]]) -> list[Transition]:
+    """All of them at once; where one fails otherwise than a send may, none goes on behind our back."""
+    tasks = [asyncio.create_task(each) for each in sends]
     try:
-        step = Transition.of(await broker.submit(order.intent), "ack")
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _submitted(intent: Intent, broker: Broker, *, repeated: bool) -> Transition:
+    try:
+        return Transition.of(await broker.submit(intent), "ack")
     except BrokerRejected as error:
-        step = await _rejected(order, broker, str(error))
-    except BrokerAmbiguous as error:
-        step = Transition(State.UNKNOWN, "broker", reason=str(error))
-    await books.transition(order.ref_id, step, lease)
-    return step.state
+        return await _rejected(intent, broker, str(error), repeated=repeated)
+    except (BrokerAmbiguous, BrokerBusy, TimeoutError) as error:
+        return Transition(State.UNKNOWN, "broker", reason=str(error))
 
 
-async def _rejected(order: StoredOrder, broker: Broker, reason: str) -> Transition:
+async def _rejected(intent: Intent, broker: Broker, reason: str, *, repeated: bool) -> Transition:
     """The first no is final; a no to a repeated send may be said because the first one arrived after all."""
-    if order.state is not State.PLANNED:
-        for update in await broker.orders(order.intent.session):
-            if update.ref_id == order.ref_id:
-                return Transition.of(update, "listed")
+    if repeated:
+        try:
+            for update in await broker.orders(intent.session):
+                if update.ref_id == intent.ref_id:
+                    return Transition.of(update, "listed")
+        except Temporary as error:
+            return Transition(State.UNKNOWN, "broker", reason=f"{reason} And its list did not come: {error}")
     return Transition(State.REJECTED, "broker", reason=reason)
 
 
-async def resolve(books: BookStore, broker: Broker, lease: Lease, band: Band) -> int:
-    """Resolve every order whose fate is not known; how many there were. Run it before anything new is sent."""
-    open_orders = await books.open_orders()
-    lost = [
-        o for o in open_orders if o.state is State.UNKNOWN or (o.state is State.SUBMITTING and o.epoch < lease.epoch)
-    ]
+async def resolve(books: BookStore, broker: Broker, lease: Lease, band: Band, pause: Pause = at_once) -> int:
+    """Resolve every order whose fate is not known; how many there were. Run it before anything new is sent.
+
+    A broker that does not list them now leaves them as they are: the next call asks again.
+    """
+    await _perform(Engine(await books.open_orders()).on(Lost(lease.epoch)), books, broker, lease)
+    engine = Engine(await books.open_orders())
+    lost = engine.doubted()
     if not lost:
         return 0
-    for order in lost:
-        if order.state is State.SUBMITTING:
-            reason = f"left in SUBMITTING by epoch {order.epoch}"
-            await books.transition(order.ref_id, Transition(State.UNKNOWN, "recovery", reason=reason), lease)
-    since = min(order.intent.session for order in lost)
-    listings = [await broker.orders(since) for _ in range(LISTINGS)]
-    listed = {update.ref_id: update for listing in listings for update in listing if update.ref_id is not None}
-    for order in lost:
-        await _settle(order, listed.get(order.ref_id), listings, books, broker, lease, band)
+    try:
+        listings = await _listings(broker, min(order.intent.session for order in lost), pause)
+    except Temporary:
+        return len(lost)
+    over = await _bands(band, lost)
+    await _perform(engine.on(Listed(listings, over)), books, broker, lease)
     return len(lost)
 
 
-async def _settle(
-    order: StoredOrder,
-    update: OrderUpdate | None,
-    listings: list[list[OrderUpdate]],
+async def _listings(broker: Broker, since: dt.date, pause: Pause) -> list[list[OrderUpdate]]:
+    listings: list[list[OrderUpdate]] = []
+    for number in range(LISTINGS):
+        if number:
+            await pause()
+        listings.append(await broker.orders(since))
+    return listings
+
+
+# ── back ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def cancel(
+    orders: Sequence[StoredOrder],
     books: BookStore,
     broker: Broker,
     lease: Lease,
-    band: Band,
-) -> None:
-    if update is not None:
-        await books.transition(order.ref_id, Transition.of(update, "listed"), lease)
-    elif over := await band(order):
-        proof = {"listings": len(listings), "orders_listed": [len(listing) for listing in listings]}
-        reason = f"not among the broker's orders, and {over}"
-        step = Transition(State.EXPIRED_UNSENT, "resolve", reason=reason, detail=proof)
-        await books.transition(order.ref_id, step, lease)
-    else:
-        await send(order, books, broker, lease)
+    cause: str,
+    causation: int | None = None,
+    *,
+    reason: str = "",
+) -> int:
+    """Ask the broker to cancel these; how many were taken back. Their ends come as news (`collect`).
+
+    An order that was never sent ends here; one whose fate is unclear must be resolved first. `reason` is a person's.
+    """
+    why = f"{cause}: {reason}" if reason else cause
+    unsent = Transition(State.EXPIRED_UNSENT, cause, reason=f"{why}; it was never sent", causation=causation)
+    asked = Transition(State.PENDING_CANCEL, cause, reason=reason, causation=causation)
+    steps = [(o.ref_id, unsent if o.state is State.PLANNED else asked) for o in orders if o.state not in UNCLEAR]
+    moved = await books.transitions(steps, lease)
+    going = {ref_id for (ref_id, step), ours in zip(steps, moved, strict=True) if ours and step is asked}
+    for order in orders:
+        if order.ref_id in going:
+            await _ask(order, books, broker, lease)
+    return sum(moved)
 
 
-async def collect(books: BookStore, broker: Broker, lease: Lease, session: dt.date) -> tuple[int, int]:
-    """Follow the broker's order states since a session and book new executions: (fills booked, orders moved).
+async def replace(order: StoredOrder, terms: Terms, books: BookStore, broker: Broker, lease: Lease) -> bool:
+    """Cancel an order and send its rest on other terms; False where it cannot be replaced any more.
+
+    Cancel first, then send: at no moment can both fill. Shares filled until the cancel arrives count (`Terms`).
+    """
+    said = {name: None if value is None else str(value) for name, value in asdict(terms).items()}
+    step = Transition(State.PENDING_REPLACE, "replace", detail={"terms": said})
+    if not await books.transition(order.ref_id, step, lease):
+        return False
+    await _ask(order, books, broker, lease)
+    return True
+
+
+async def _ask(order: StoredOrder, books: BookStore, broker: Broker, lease: Lease) -> None:
+    """Ask for a cancel; without an answer the order stays pending, and `resolve` asks again."""
+    if order.broker_id is None:
+        return
+    try:
+        await broker.cancel(order.broker_id)
+    except BrokerRejected as error:
+        back = State.PARTIALLY_FILLED if order.filled else State.ACKED
+        await books.transition(order.ref_id, Transition(back, "cancel refused", reason=str(error)), lease)
+    except (BrokerAmbiguous, BrokerBusy, TimeoutError):
+        return
+
+
+# ── in ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the broker had to tell: fills that were booked, orders that moved, orders placed by hand that are new."""
+
+    booked: int
+    moved: int
+    adopted: tuple[OrderUpdate, ...] = ()
+
+
+async def collect(books: BookStore, broker: Broker, lease: Lease, session: dt.date) -> Heard:
+    """Follow the broker's order states since a session, adopt orders that nobody decided here, book new executions.
 
     Raises BooksDisagree for an execution that cannot be booked, once all others are.
     """
-    open_orders = {order.ref_id: order for order in await books.open_orders()}
-    since = min([session, *(order.intent.session for order in open_orders.values())])
-    moved = 0
-    for update in await broker.orders(since) if open_orders else ():
-        if update.ref_id is not None and update.ref_id in open_orders:
-            moved += await books.transition(update.ref_id, Transition.of(update, "update"), lease)
-    booked = await books.book_executions(await broker.executions(since))
-    return len(booked), moved
+    open_orders = await books.open_orders()
+    since = min([session, *(order.intent.session for order in open_orders)])
+    engine = Engine([*await books.orders_since(since), *open_orders])
+    acts = engine.on(News(await broker.orders(since)))
+    moved = await _perform([act for act in acts if not isinstance(act, Adopt)], books, broker, lease)
+    strange = [act.update for act in acts if isinstance(act, Adopt)]
+    adopted = [update for update in strange if await books.adopt(update, session, lease)]
+    booked = await books.book_executions(await broker.executions(since), lease)
+    return Heard(len(booked), moved, tuple(adopted))
+
+
+async def _perform(acts: Sequence[Act], books: BookStore, broker: Broker, lease: Lease) -> int:
+    """Do what the engine says; how many orders moved by its steps."""
+    steps = [(act.order.ref_id, act.transition) for act in acts if isinstance(act, Step)]
+    moved = sum(await books.transitions(steps, lease))
+    for act in acts:
+        match act:
+            case Send(orders):
+                await send(orders, books, broker, lease)
+            case TakeBack(order, cause):
+                await cancel([order], books, broker, lease, cause)
+            case AskAgain(order):
+                await _ask(order, books, broker, lease)
+            case _:
+                pass
+    return moved

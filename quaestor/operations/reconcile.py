@@ -13,15 +13,20 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from quaestor.engine import UNCLEAR, Adopt, Engine, News
 from quaestor.errors import BooksDisagree
 from quaestor.ledger import Lot, shares
-from quaestor.operations.trade import ENTRIES, LEASE_WAIT, Floor, recover
+from quaestor.lifecycle import TOLD
+from quaestor.operations.outbox import Heard
+from quaestor.operations.trade import ENTRIES, LEASE_WAIT, Floor, recover, tell_adopted
 from quaestor.orders import Execution, OrderUpdate, State, trimmed
-from quaestor.ports import Alerts, BookStore, Broker, ControlStore, Reconciliation, StoredOrder
+from quaestor.ports import Alerts, BookStore, Lease, Reconciliation, StoredOrder, Transition
 
 if TYPE_CHECKING:
     from quaestor.config import RiskSection
@@ -37,21 +42,24 @@ async def reconcile(
 
     Raises LeaseHeld while another process is the account's single writer.
     """
-    account = floor.books.account
-    async with floor.leases.hold(account, holder, LEASE_WAIT) as lease:
+    async with floor.leases.hold(floor.books.account, holder, LEASE_WAIT) as lease:
         with contextlib.suppress(BooksDisagree):  # what cannot be booked is a difference below
             await recover(floor, limits, lease)
-        outcome = await _compare(floor.books, floor.broker, since)
-        await floor.control.save_reconciliation(account, outcome, flow_run_id)
-        await _act(outcome, account, floor.control, floor.alerts)
+        outcome = await _compare(floor, since, lease)
+        outcome = replace(outcome, anchor=await floor.books.anchor())
+        await floor.books.keep_reconciliation(outcome, flow_run_id, lease)
+        await _act(outcome, floor.books, floor.alerts, lease)
     return outcome
 
 
-async def _compare(books: BookStore, broker: Broker, since: dt.date) -> Reconciliation:
+async def _compare(floor: Floor, since: dt.date, lease: Lease) -> Reconciliation:
+    books, broker = floor.books, floor.broker
     executions = await broker.executions(since)
     with contextlib.suppress(BooksDisagree):  # what cannot be booked is a difference below
-        await books.book_executions(executions)
+        await books.book_executions(executions, lease)
     account, updates = await broker.account(), await broker.orders(since)
+    adopted = await _take_over(books, updates, since, lease)
+    await tell_adopted(books.account, Heard(0, 0, adopted), floor.alerts)
     balances, lots, orders = await books.balances(), await books.lots(), await books.orders_since(since)
     booked = await books.booked_fills(since)
     differences = [
@@ -59,7 +67,7 @@ async def _compare(books: BookStore, broker: Broker, since: dt.date) -> Reconcil
         *_cash(balances.get("cash", ZERO), account.cash),
         *_positions(shares(lots), account.positions),
         *_journal(shares(lots), await books.shares_by_journal()),
-        *_fills(booked, executions),
+        *_fills(booked, executions, await books.suspects()),
         *_orders(orders, updates),
     ]
     checked = {"orders": len(updates), "fills": len(executions), "positions": len(account.positions), "cash": 1}
@@ -67,15 +75,38 @@ async def _compare(books: BookStore, broker: Broker, since: dt.date) -> Reconcil
     return Reconciliation(settled.session if settled else None, differences, checked)
 
 
-async def _act(outcome: Reconciliation, account: str, control: ControlStore, alerts: Alerts) -> None:
+async def _take_over(
+    books: BookStore, updates: Sequence[OrderUpdate], since: dt.date, lease: Lease
+) -> tuple[OrderUpdate, ...]:
+    """Follow what is listed: an order may have moved since we recovered, or have been refused and be there after all.
+
+    The broker's books are the truth about its orders; what they say in one breath is compared in one breath. Returned
+    are orders placed by hand that no list told in time, and which are adopted now.
+    """
+    orders = await books.orders_since(since)
+    listed = {update.ref_id or update.broker_id: update for update in updates if update.state in TOLD}
+    steps: list[tuple[uuid.UUID, Transition]] = []
+    for order in orders:
+        update = _listed(order, listed)
+        if update is not None:
+            kind: Literal["adoption", "news"] = "adoption" if order.state is State.REJECTED else "news"
+            step = Transition.of(update, "adopted" if kind == "adoption" else "update", kind)
+            steps += [(order.ref_id, step)] if step.after(order.standing) != order.standing else []
+    await books.transitions(steps, lease)
+    strange = [act.update for act in Engine(orders).on(News(updates)) if isinstance(act, Adopt)]
+    return tuple([update for update in strange if await books.adopt(update, update.session or since, lease)])
+
+
+async def _act(outcome: Reconciliation, books: BookStore, alerts: Alerts, lease: Lease) -> None:
     if outcome.ok:
-        await control.clear_latch(account, ENTRIES, "books and broker agree again")
+        await books.unlatch(ENTRIES, "books and broker agree again", lease)
         return
     lines = [
         f"{d['subject']} {d['key']}: ours {d['ours']}, broker {d['theirs']}. {d['cure']}" for d in outcome.differences
     ]
-    if await control.set_latch(account, ENTRIES, lines[0]):
-        await alerts.send(f"{account}: books and broker disagree; entries are stopped", "\n".join(lines), urgent=True)
+    if await books.latch(ENTRIES, lines[0], lease):
+        title = f"{books.account}: books and broker disagree; entries are stopped"
+        await alerts.send(title, "\n".join(lines), urgent=True)
 
 
 def _difference(subject: str, key: str, ours: object, theirs: object, cure: str) -> Difference:
@@ -120,13 +151,14 @@ def _journal(lots: Mapping[str, Decimal], journal: Mapping[str, Decimal]) -> lis
     ]
 
 
-def _fills(booked: set[str], theirs: Iterable[Execution]) -> list[Difference]:
+def _fills(booked: set[str], theirs: Iterable[Execution], suspects: Mapping[str, str]) -> list[Difference]:
     listed = {execution.execution_id: execution for execution in theirs}
     gone = "The broker no longer lists a fill we booked: compare with its statement before trading on."
-    over = "It sells more than its strategy holds: look for a sale by hand or a transfer in the broker's statement."
+    look = "Look for a trade by hand or a transfer in the broker's statement."
+    lacking = [(key, f"{suspects.get(key, 'The books could not take it.')} {look}") for key in set(listed) - booked]
     return [
         *(_difference("fill", key, "booked", "not listed", gone) for key in sorted(booked - set(listed))),
-        *(_difference("fill", key, "not booked", _said(listed[key]), over) for key in sorted(set(listed) - booked)),
+        *(_difference("fill", key, "not booked", _said(listed[key]), cure) for key, cure in sorted(lacking)),
     ]
 
 
@@ -135,14 +167,19 @@ def _said(execution: Execution) -> str:
 
 
 def _orders(orders: Iterable[StoredOrder], updates: Iterable[OrderUpdate]) -> list[Difference]:
-    listed = {update.ref_id: update for update in updates if update.ref_id is not None}
-    return [difference for order in orders if (difference := _order(order, listed.get(order.ref_id))) is not None]
+    listed = {update.ref_id or update.broker_id: update for update in updates}
+    return [difference for order in orders if (difference := _order(order, _listed(order, listed))) is not None]
+
+
+def _listed(order: StoredOrder, listed: Mapping[uuid.UUID | str, OrderUpdate]) -> OrderUpdate | None:
+    """What the broker lists of it: by our id, or by its own where it was placed by hand."""
+    return listed.get(order.ref_id) or listed.get(order.broker_id or "")
 
 
 def _order(order: StoredOrder, update: OrderUpdate | None) -> Difference | None:
     never_sent = {State.PLANNED, State.EXPIRED_UNSENT, State.REJECTED}
     if update is None:
-        if order.state in never_sent:
+        if order.state in never_sent | UNCLEAR:  # what is not clear yet is resolved by whoever trades (law 2)
             return None
         cure = "Run the execute flow: it resolves orders by the broker's own list."
         return _difference("order", str(order.ref_id), order.state.value, "not listed", cure)

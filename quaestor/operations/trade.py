@@ -2,7 +2,8 @@
 
 One session, in the order of events:
 
-    1. open      the market's clock goes to the session; splits effective at its open rescale broker and books
+    1. open      the market's clock goes to the session; splits and dividends of its open change broker and books,
+                 with those that were learned late
     2. decide    signals of the session before + the account → intents and refusals, committed whole     (decide.py)
     3. send      every intent goes to the broker, once                                                   (outbox.py)
     4. close     the market trades the session; day orders that did not fill expire
@@ -17,21 +18,26 @@ sessions are settled by the fills we know, until a reconciliation finds both agr
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from quaestor.actions import Action
 from quaestor.calendar import next_session, previous_session, session_close, session_open, sessions
-from quaestor.errors import BadInput, BooksDisagree
+from quaestor.engine import UNCLEAR
+from quaestor.errors import BadInput, BooksDisagree, BrokerAmbiguous
 from quaestor.ledger import Equity, deposit, shares, value
 from quaestor.operations.band import band
 from quaestor.operations.decide import Mandate, Standing, decide
+from quaestor.operations.halt import carry_out
 from quaestor.operations.marks import marked
-from quaestor.operations.outbox import UNCLEAR, Band, collect, drain, resolve
-from quaestor.orders import Side
+from quaestor.operations.outbox import Band, Heard, collect, drain, resolve
+from quaestor.orders import TimeInForce, trimmed
 from quaestor.ports import (
+    ActivityStore,
     Alerts,
     BookStore,
     Broker,
@@ -45,13 +51,16 @@ from quaestor.ports import (
     StoredOrder,
     StoredSignal,
 )
-from quaestor.sizing import strategy_shares
+from quaestor.risk import Working
+from quaestor.splits import Split
 
 if TYPE_CHECKING:
     from quaestor.config import RiskSection
 
 LEASE_WAIT = 40.0  # seconds: longer than an abandoned lease lives
 ENTRIES = "entries"  # the latch that stops entries
+HEARINGS = 6  # the broker is asked so often for what it has not told yet
+LISTENING = 0.02  # seconds before it is asked again; twice as long each time
 TRIES = 5  # a lost answer is looked up and sent again this often before the open
 
 
@@ -60,6 +69,7 @@ class Floor:
     """The doors a trading session needs."""
 
     books: BookStore
+    activity: ActivityStore
     signals: SignalStore
     quotes: Quotes
     leases: LeaseStore
@@ -67,10 +77,11 @@ class Floor:
     alerts: Alerts
     broker: Broker
     market: ReplayMarket
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep  # seconds
 
     def band(self, limits: RiskSection) -> Band:
         """How long, and how far from its price, an order may be sent here."""
-        return band(self.market, self.quotes, limits)
+        return band(self.market, self.quotes, self.control, limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +162,9 @@ async def trade(
     async with floor.leases.hold(mandate.account, holder, LEASE_WAIT) as lease:
         marks = await _marks(floor.books)
         ahead = [day for day in days if marks.last is None or day > marks.last.session]
-        await _open_account(floor, mandate, ahead)
-        resolved = await resolve(floor.books, floor.broker, lease, floor.band(mandate.limits))
+        await _open_account(floor, mandate, ahead, lease)
+        resolved = await _take_over(floor, mandate.limits, lease)
+        await _tell_orphans(floor, mandate)
         wanted = await _signals(floor, mandate, ahead)
         for day in ahead:
             signals = wanted.get(previous_session(day), [])
@@ -161,6 +173,31 @@ async def trade(
             if progress is not None:
                 await progress(day, equity)
     return await _summed(floor.books, days, resolved)
+
+
+async def _take_over(floor: Floor, limits: RiskSection, lease: Lease) -> int:
+    """Whoever takes the lease begins where the broker is, not where the last writer thought it was."""
+    try:
+        return await recover(floor, limits, lease)
+    except BooksDisagree as error:
+        await _stop_entries(floor, str(error), lease)
+        return 0
+
+
+async def _tell_orphans(floor: Floor, mandate: Mandate) -> None:
+    """Positions whose strategy or symbol is no longer in use: no signal will ever sell them."""
+    lots = await floor.books.lots()
+    left = sorted(
+        f"{lot.symbol} of {lot.strategy}"
+        for lot in lots
+        if lot.strategy not in mandate.weights or lot.symbol not in mandate.symbols
+    )
+    if left:
+        body = (
+            f"{', '.join(dict.fromkeys(left))}: held, but not in use any more, so nobody will sell it. Put it back "
+            "into quaestor.toml, sell it by hand at the broker, or sell everything: `quaestor halt --flatten`."
+        )
+        await floor.alerts.send(f"{mandate.account}: positions that nobody looks after", body)
 
 
 async def _summed(books: BookStore, days: Sequence[dt.date], resolved: int) -> Traded:
@@ -173,12 +210,15 @@ async def _summed(books: BookStore, days: Sequence[dt.date], resolved: int) -> T
     return Traded(len(days), days[0], days[-1], orders, refusals, fills, resolved, equity)
 
 
-async def _open_account(floor: Floor, mandate: Mandate, days: Sequence[dt.date]) -> None:
-    """Fund broker and books with the opening cash, once: both or, where there is nothing to trade, none."""
+async def _open_account(floor: Floor, mandate: Mandate, days: Sequence[dt.date], lease: Lease) -> None:
+    """Fund books and broker with the opening cash, once: both or, where there is nothing to trade, none.
+
+    The books first: where a writer dies between the two, there is no account yet, not one whose cash differs.
+    """
     if days:
-        await floor.market.fund(mandate.cash)
         at = session_open(days[0])
-        await floor.books.book(deposit(f"deposit:{mandate.account}:opening", mandate.cash, days[0], at))
+        await floor.books.book(deposit(f"deposit:{mandate.account}:opening", mandate.cash, days[0], at), lease)
+        await floor.market.fund(mandate.cash)
 
 
 async def _marks(books: BookStore) -> Marks:
@@ -198,26 +238,32 @@ async def _signals(floor: Floor, mandate: Mandate, days: Sequence[dt.date]) -> d
 async def _session(
     floor: Floor, mandate: Mandate, day: dt.date, signals: Sequence[StoredSignal], marks: Marks, run: Run, lease: Lease
 ) -> Equity:
-    await _open(floor, day, marks.last)
+    await _open(floor, day, marks.last, lease)
     await _decide_once(floor, mandate, day, signals, run, lease, marks)
     band = floor.band(mandate.limits)
     busy = await _send(floor, band, lease)
+    await carry_out(floor.control, floor.books, floor.broker, lease)  # a halt that came while the last ones were sent
+    await floor.books.prove(lease)  # a writer that was paused would close on orders that its successor still sends
     await floor.market.close_session(day)
     if busy:  # the band is over: what was not sent expires, what is unresolved is listed or was never sent
         await _send(floor, band, lease)
-    await _collect(floor, mandate, day, lease)
-    return await _settle(floor, mandate, day)
+    await _hear(floor, day, lease)
+    return await _settle(floor, day, lease)
 
 
-async def _open(floor: Floor, day: dt.date, last: Equity | None) -> None:
-    """Go to the session; splits since the newest settled one rescale broker and books, wherever they fall."""
+async def _open(floor: Floor, day: dt.date, last: Equity | None, lease: Lease) -> None:
+    """Go to the session; splits and dividends up to it change broker and books, wherever they fall."""
     await floor.market.open_session(day)
-    await _book_splits(floor, day, last)
+    await _book_splits(floor, day, last, lease)
 
 
 async def _send(floor: Floor, band: Band, lease: Lease) -> bool:
-    """Send what is planned and resolve what is unclear, until nothing is; whether there was any open order."""
+    """Send what is planned and resolve what is unclear, until nothing is; whether there was any open order.
+
+    A halt that was latched meanwhile takes the entries back.
+    """
     for _ in range(TRIES):
+        await carry_out(floor.control, floor.books, floor.broker, lease)
         if not await drain(floor.books, floor.broker, lease, band):
             return False
         if not await resolve(floor.books, floor.broker, lease, band):
@@ -236,34 +282,49 @@ async def _decide_once(
 ) -> None:
     if await floor.books.decided(day, day):
         return
-    standing = await _standing(floor, mandate, marks)
-    await floor.books.decide(await decide(mandate, day, signals, standing, floor.quotes, run), lease)
+    standing = await _standing(floor, mandate, day, marks)
+    try:
+        decision = await decide(mandate, day, signals, standing, floor.quotes, run)
+    except BooksDisagree as error:
+        await _stop_entries(floor, str(error), lease)
+        raise
+    await floor.books.decide(decision, lease)
 
 
-async def _standing(floor: Floor, mandate: Mandate, marks: Marks) -> Standing:
+async def _standing(floor: Floor, mandate: Mandate, day: dt.date, marks: Marks) -> Standing:
     cash = (await floor.books.balances()).get("cash", Decimal(0))
     equity, opening = (marks.last.equity, marks.last.capital) if marks.last else (cash, cash)
-    open_orders = await floor.books.open_orders()
+    lots, open_orders = await floor.books.lots(), await floor.books.open_orders()
     unclear = [order.intent for order in open_orders if order.state in UNCLEAR]
+    latches = tuple(latch.name for latch in await floor.control.latches(mandate.account))
     session, phase = await floor.market.clock()
+    symbols = {*mandate.symbols, *shares(lots)}
     return Standing(
         equity=equity,
         previous_equity=marks.before if marks.before is not None else opening,
         peak=marks.peak if marks.peak is not None else opening,
         cash=cash,
-        lots=await floor.books.lots(),
-        latches=tuple(latch.name for latch in await floor.control.latches(mandate.account)),
+        lots=lots,
+        latches=latches,
         trading=session if phase == "open" else None,
+        record=await floor.activity.record(day, symbols, mandate.limits.quality_window),
+        settled=marks.last.session if marks.last else None,
+        compared=await _compared(floor, mandate.account, marks, latches),
         halted=await floor.broker.halted(),
         blocked=frozenset(await floor.quotes.blocked()),
         unknown=frozenset(intent.symbol for intent in unclear),
         unknown_exits=frozenset(intent.symbol for intent in unclear if intent.reduces),
-        selling=strategy_shares([_unsold(order) for order in open_orders if order.intent.side is Side.SELL]),
+        working=tuple(Working(order.intent, order.left) for order in open_orders),
     )
 
 
-def _unsold(order: StoredOrder) -> tuple[str, str, Decimal]:
-    return order.intent.strategy, order.intent.symbol, order.intent.quantity - order.filled
+async def _compared(floor: Floor, account: str, marks: Marks, latches: Sequence[str]) -> dt.date | None:
+    """The newest session after which books and broker agreed: settling compares them, and so does reconciling."""
+    found = await floor.control.last_reconciliation(account)
+    agreed = [found.session] if found is not None and found.ok and found.session is not None else []
+    if marks.last is not None and ENTRIES not in latches:
+        agreed.append(marks.last.session)
+    return max(agreed, default=None)
 
 
 async def recover(floor: Floor, limits: RiskSection, lease: Lease) -> int:
@@ -274,30 +335,93 @@ async def recover(floor: Floor, limits: RiskSection, lease: Lease) -> int:
     session, _ = await floor.market.clock()
     if session is None:
         return 0
-    await _book_splits(floor, session, await floor.books.last_equity())
+    await floor.market.open_session(session)  # it stands there: only what was learned late is applied
+    await _book_splits(floor, session, await floor.books.last_equity(), lease)
     resolved = await resolve(floor.books, floor.broker, lease, floor.band(limits))
-    await collect(floor.books, floor.broker, lease, session)
+    await tell_adopted(floor.books.account, await collect(floor.books, floor.broker, lease, session), floor.alerts)
     return resolved
 
 
-async def _book_splits(floor: Floor, day: dt.date, last: Equity | None) -> None:
-    """Splits since the newest settled session, wherever they fall; each is booked once."""
-    for session in sessions(last.session + dt.timedelta(days=1), day) if last else [day]:
-        for split in await floor.quotes.splits(session):
-            await floor.books.book_split(split, session_open(session))
+async def _book_splits(floor: Floor, day: dt.date, last: Equity | None, lease: Lease) -> None:
+    """Splits and dividends of what was held, each once: in time, or whenever they are learned.
+
+    Settled sessions stay as they were; a person is told which were valued without it.
+    """
+    for action in await floor.books.missing_actions(day):
+        at = session_open(action.session)
+        try:
+            if isinstance(action, Split):
+                booked = await floor.books.book_split(action, at, lease)
+            else:
+                booked = await floor.books.book_dividend(action, at, lease)
+        except BooksDisagree as error:
+            await _stop_entries(floor, str(error), lease)
+            continue
+        if booked and last is not None and action.session <= last.session:
+            await _tell_late(floor, action, last.session)
 
 
-async def _collect(floor: Floor, mandate: Mandate, day: dt.date, lease: Lease) -> int:
-    """Fills booked; one that the books cannot take is a difference to the broker."""
+async def _tell_late(floor: Floor, action: Action, last: dt.date) -> None:
+    what = f"{action.symbol}: the {'split' if isinstance(action, Split) else 'dividend'} of {action.session}"
+    body = (
+        f"{what} was learned after that session was settled. It is booked now as if it had been known; the equity of "
+        f"{len(sessions(action.session, last))} settled sessions, to {last}, stays as it was: valued without it."
+    )
+    await floor.alerts.send(f"{floor.books.account}: {what} was learned late", body)
+
+
+async def _hear(floor: Floor, day: dt.date, lease: Lease) -> None:
+    """Listen until the broker has told all of the session; its lists may lag behind, or lose a page.
+
+    Decided on less, the next session would sell again what is sold. What it does not tell in the end is a difference.
+    """
+    for attempt in range(HEARINGS):
+        if not await _collect(floor, day, lease) or await _agreed(floor, day):
+            return
+        await floor.sleep(LISTENING * 2**attempt)
+    left = [order for order in await floor.books.open_orders() if _owed(order, day)]
+    if left:
+        raise BrokerAmbiguous(f"The broker has not told how {len(left)} orders of {day} ended; asked again later.")
+
+
+async def _agreed(floor: Floor, day: dt.date) -> bool:
+    """Whether every order of the day has ended here, and books and broker agree; known differences do not count."""
+    if any(latch.name == ENTRIES for latch in await floor.control.latches(floor.books.account)):
+        return True
+    if any(_owed(order, day) for order in await floor.books.open_orders()):
+        return False
+    broker, lots = await floor.broker.account(), await floor.books.lots()
+    return shares(lots) == dict(broker.positions) and (await floor.books.balances()).get("cash") == broker.cash
+
+
+def _owed(order: StoredOrder, day: dt.date) -> bool:
+    """Whether its end must have come by the close of that day; how long a person's own order works, nobody tells us."""
+    for_the_day = order.intent.session <= day and order.intent.time_in_force is TimeInForce.GFD
+    return for_the_day and order.ref_id == order.intent.ref_id
+
+
+async def _collect(floor: Floor, day: dt.date, lease: Lease) -> bool:
+    """Follow the broker; a fill that the books cannot take is a difference, and nothing more is to be heard then."""
     try:
-        fills, _ = await collect(floor.books, floor.broker, lease, day)
+        heard = await collect(floor.books, floor.broker, lease, day)
     except BooksDisagree as error:
-        await _stop_entries(floor, mandate.account, str(error))
-        return 0
-    return fills
+        await _stop_entries(floor, str(error), lease)
+        return False
+    await tell_adopted(floor.books.account, heard, floor.alerts)
+    return True
 
 
-async def _settle(floor: Floor, mandate: Mandate, day: dt.date) -> Equity:
+async def tell_adopted(account: str, heard: Heard, alerts: Alerts) -> None:
+    """Say which orders somebody else placed."""
+    if heard.adopted:
+        lines = [
+            f"{u.side.value} {trimmed(u.quantity)} {u.symbol}, {u.state.value} ({u.broker_id})" for u in heard.adopted
+        ]
+        what = "an order placed by hand was" if len(lines) == 1 else f"{len(lines)} orders placed by hand were"
+        await alerts.send(f"{account}: {what} adopted", "\n".join(lines))
+
+
+async def _settle(floor: Floor, day: dt.date, lease: Lease) -> Equity:
     """Value the account at the closes, prove it, compare it with the broker, keep it. Raises BooksDisagree."""
     lots, balances = await floor.books.lots(), await floor.books.balances()
     marks = await marked(shares(lots), day, day, floor.quotes)
@@ -307,11 +431,11 @@ async def _settle(floor: Floor, mandate: Mandate, day: dt.date) -> Equity:
         equity.prove()
         _prove_shares(day, shares(lots), await floor.books.shares_by_journal())
     except BooksDisagree as error:
-        await _stop_entries(floor, mandate.account, str(error))
+        await _stop_entries(floor, str(error), lease)
         raise
-    await _compare(floor, mandate.account, equity, shares(lots))
+    await _compare(floor, equity, shares(lots), lease)
     evidence = {"lots": [asdict(lot) for lot in lots], "closes": closes, "at": session_close(day).isoformat()}
-    await floor.books.settle(equity, evidence)
+    await floor.books.settle(equity, evidence, lease)
     return equity
 
 
@@ -321,7 +445,7 @@ def _prove_shares(day: dt.date, lots: dict[str, Decimal], journal: dict[str, Dec
         raise BooksDisagree(f"{day}: lots say {_said(lots)}, the journal {_said(journal)}; report this as a defect.")
 
 
-async def _compare(floor: Floor, account: str, equity: Equity, ours: dict[str, Decimal]) -> None:
+async def _compare(floor: Floor, equity: Equity, ours: dict[str, Decimal], lease: Lease) -> None:
     """Lots = the broker's positions, and cash = the broker's cash; else entries stop."""
     broker = await floor.broker.account()
     theirs = dict(broker.positions)
@@ -330,13 +454,14 @@ async def _compare(floor: Floor, account: str, equity: Equity, ours: dict[str, D
             f"{equity.session}: lots say {_said(ours)}, the broker {_said(theirs)}; cash {equity.cash:.2f} against the "
             f"broker's {broker.cash:.2f}. Run the reconcile flow: it names each difference and what would fix it."
         )
-        await _stop_entries(floor, account, reason)
+        await _stop_entries(floor, reason, lease)
 
 
-async def _stop_entries(floor: Floor, account: str, reason: str) -> None:
-    """Latch, and tell a person: once, until it is cleared."""
-    if await floor.control.set_latch(account, ENTRIES, reason):
-        await floor.alerts.send(f"{account}: books and broker disagree; entries are stopped", reason, urgent=True)
+async def _stop_entries(floor: Floor, reason: str, lease: Lease) -> None:
+    """Latch as the account's writer, and tell a person: once, until it is cleared."""
+    if await floor.books.latch(ENTRIES, reason, lease):
+        title = f"{floor.books.account}: books and broker disagree; entries are stopped"
+        await floor.alerts.send(title, reason, urgent=True)
 
 
 def _said(held: dict[str, Decimal]) -> str:

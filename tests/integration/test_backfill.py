@@ -40,7 +40,6 @@ from quaestor.doors.sim.alpaca import AlpacaServer
 from quaestor.doors.sim.faults import Fault
 from quaestor.doors.sim.serving import serving
 from quaestor.doors.vault_local import LocalVault
-from quaestor.exchange import Costs
 from quaestor.operations.backfill import Wanted, planned
 from quaestor.operations.generate import generate_signals
 from quaestor.operations.ingest import try_window
@@ -591,7 +590,7 @@ async def traded(uri: str) -> None:
         for built in plan.built:
             await generate_signals(built, store, signals, FEW, None, DAYS[-1], run)
         told = wiring.alerts(Path(os.devnull), "", False)
-        broker = wiring.paper_broker(database, "paper", Costs(**config.paper.model_dump()))
+        broker = wiring.paper_broker(database, "paper", config.paper.costs)
         floor = wiring.floor(database, "paper", broker, told)
         days = await pending(floor, plan.mandate, None, DAYS[-1])
         await trade(floor, plan.mandate, days, run, "test")

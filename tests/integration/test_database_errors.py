@@ -31,7 +31,7 @@ def end(uri: str, pid: int) -> None:
 
 
 async def test_a_missing_column_says_how_to_upgrade(database: Database, database_uri: str) -> None:
-    change(database_uri, "alter table lot drop column cost")
+    change(database_uri, "alter table lot drop column cost cascade")  # and the views over it
     with pytest.raises(PartMissing, match=r"column .*cost.*Run `quaestor db upgrade`") as caught:
         await BookStore(database, "main").lots()
     assert shown(database_uri) in str(caught.value)

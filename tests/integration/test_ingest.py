@@ -25,6 +25,7 @@ from quaestor.fetching import Patience
 from quaestor.operations.generate import generate_signals
 from quaestor.operations.ingest import Ingested, Intake, by_symbol, check_failed, ingest_symbol, try_window
 from quaestor.ports import Run, Source
+from quaestor.signals import compute
 
 D = dt.date
 NOW = dt.datetime(2013, 1, 2, tzinfo=dt.UTC)
@@ -118,6 +119,32 @@ async def test_a_repaired_bar_makes_a_new_revision_of_the_signals_that_it_change
     kept = await database.fetch(b"select target from signal where session = %s order by revision", [DAYS[44]])
     assert [row["target"] for row in kept] == [1.0, 0.0]
     assert await signals.computed([built.digest]) == {built.digest: (DAYS[0], DAYS[44])}
+
+
+async def test_an_opinion_that_a_strategy_no_longer_has_is_retracted_and_may_come_back(
+    database: Database, tmp_path: Path
+) -> None:
+    bars, signals = wiring.bar_store(database), wiring.signal_store(database)
+    config = Config()
+    plan = wiring.plan("paper", config.account.cash, ("AAPL",), config.strategies, None, config.risk)
+    built = next(built for built in plan.built if built.name == "sma_crossover")
+    await ingest_symbol(intake(write(tmp_path, [100.0 + n for n in range(45)]), database), "AAPL", None, None)
+    history = await bars.frame(["AAPL"], None, None)
+    said = compute(built, history, [], DAYS[0], DAYS[44])
+    silent = said.filter(pl.col("session") != DAYS[44])
+    window, run = (DAYS[0], DAYS[44]), Run("run", "commit")
+
+    async def opinions() -> list[tuple[float, int]]:
+        return [(s.target, s.revision) for s in await signals.of_sessions([built.digest], DAYS[44], DAYS[44])]
+
+    await signals.save(built, said, window, run)
+    assert await opinions() == [(1.0, 1)]
+    assert await signals.save(built, silent, window, run) == 1
+    assert await opinions() == []
+    assert await signals.save(built, silent, window, run) == 0, "it is retracted once"
+    assert await signals.save(built, said, window, run) == 1
+    assert await opinions() == [(1.0, 3)]
+    assert await signals.save(built, silent, (DAYS[0], DAYS[43]), run) == 0, "a session not asked about keeps its own"
 
 
 # ── a symbol that fails ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -21,7 +21,6 @@ from quaestor.config import parse
 from quaestor.console.demo import CHAIN
 from quaestor.doors.postgres.database import Database
 from quaestor.doors.postgres.embedded import EmbeddedServer
-from quaestor.exchange import Costs
 from quaestor.operations.generate import generate_signals
 from quaestor.operations.ingest import ingest_symbol
 from quaestor.operations.trade import pending, trade
@@ -85,7 +84,7 @@ async def undisturbed(uri: str, end: dt.date) -> None:
             await ingest_symbol(intake, symbol, None, end)
         for built in plan.built:
             await generate_signals(built, bars, signals, symbols, None, end, run)
-        broker = wiring.paper_broker(database, "paper", Costs(**config.paper.model_dump()))
+        broker = wiring.paper_broker(database, "paper", config.paper.costs)
         floor = wiring.floor(database, "paper", broker, told)
         days = await pending(floor, plan.mandate, None, end)
         await trade(floor, plan.mandate, days, run, "oracle")

@@ -208,8 +208,8 @@ async def test_a_limit_order_promises_its_limit_and_fills_no_worse(broker: Paper
 
 
 async def test_a_day_order_that_finds_no_price_expires_at_the_close(broker: PaperBroker) -> None:
-    low = order(order_type=OrderType.LIMIT, limit_price=D(98))
-    await trade(broker, 0, low, order(symbol="ZZZ"))
+    low = order(2, order_type=OrderType.LIMIT, limit_price=D(98))
+    await trade(broker, 2, low, order(2, symbol="IBM"))
     reasons = [(update.state, update.reason) for update in await broker.orders()]
     assert reasons == [(State.EXPIRED, "not marketable in the session"), (State.EXPIRED, "no trade in the session")]
     assert await holds(broker) == (D(100_000), {})

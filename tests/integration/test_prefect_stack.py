@@ -95,7 +95,12 @@ def test_backfills_take_fewer_places_at_the_sources_than_there_are(prefect_stack
 
 def test_a_demo_is_not_joined_by_the_clock(prefect_stack: Stack) -> None:
     schedules = [one for row in prefect_stack.rows("/deployments/filter") for one in row["schedules"]]
-    assert {one["slug"] for one in schedules} == {"after-the-close", "before-the-open", "sunday-morning"}
+    assert {one["slug"] for one in schedules} == {
+        "after-the-close",
+        "before-the-open",
+        "during-the-session",
+        "sunday-morning",
+    }
     assert not any(one["active"] for one in schedules)
 
 

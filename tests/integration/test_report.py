@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import uuid
 from collections.abc import AsyncIterator
@@ -91,7 +92,8 @@ async def traded(server_uri: str, traded_uri: str) -> AsyncIterator[Database]:
     name = f"t{uuid.uuid4().hex[:12]}"
     async with Database(_copy(server_uri, "template_traded", name)) as database:
         yield database
-    _run(server_uri, f'drop database "{name}" with (force)')
+    with contextlib.suppress(psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse):
+        _run(server_uri, f'drop database "{name}" with (force)')
 
 
 async def test_the_report_proves_the_books_and_counts_what_the_tables_hold(traded: Database, tmp_path: Path) -> None:
@@ -220,9 +222,11 @@ async def test_evidence_is_the_picture_of_one_moment_though_the_writer_goes_on(t
         reading = asyncio.create_task(store.evidence(None, None))
         while not await traded.fetch(b"select from pg_locks where relation = 'refusal'::regclass and not granted"):
             await asyncio.sleep(0.01)
-        await writer.execute(b"update refusal set message = 'later'")
+        await writer.execute(
+            b"insert into refusal select account, session, 'later', symbol, side, rule, limit_value, observed, unit, "
+            b"quantity, message, provenance, at from refusal limit 1"
+        )
         await writer.execute(b"insert into latch (account, name, reason) values ('paper', 'halt', 'later')")
-        await writer.execute(b"update decision set flow_run_id = 'later'")
     assert await reading == before
     assert await store.evidence(None, None) != before
 

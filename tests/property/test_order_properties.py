@@ -1,96 +1,92 @@
-"""News of an order may come late, twice and in any order: the order ends in the same state.
+"""News of an order may come late, twice and in any order: the order ends in the same standing.
 
-`told` is what the book store does with one piece of news; tests/integration/test_books.py holds the two together.
+And whatever we do in between (doubt, send again, ask to cancel or to replace, hear a no to that) changes no end.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
+from functools import reduce
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quaestor.orders import State, moves
+from quaestor.lifecycle import PENDING, RANK, TOLD, Standing, commanded, told
+from quaestor.orders import State
 
 D = Decimal
-SHARES, ZERO = 100, D(0)
+SHARES = 100
 
-
-@dataclass(frozen=True)
-class News:
-    """A state, shares filled by then, and their average price in dollars."""
-
-    state: State
-    filled: Decimal = ZERO
-    average: Decimal | None = None
-
-
-def told(known: News, news: News) -> News:
-    if not moves(known.state, known.filled, news.state, news.filled):
-        return known
-    average = news.average if news.average is not None else known.average
-    return News(news.state, max(known.filled, news.filled), average)
+standings = st.builds(
+    lambda state, filled: Standing(state, D(filled), D(filled + 1) / 7 if filled else None),
+    st.sampled_from(sorted(TOLD)),
+    st.integers(0, SHARES),
+)
+known = st.builds(Standing, st.sampled_from(list(State)), st.integers(0, SHARES).map(D))
 
 
 @st.composite
-def lives(draw: st.DrawFn) -> list[News]:
+def lives(draw: st.DrawFn) -> list[Standing]:
     """What happened to an order at the broker, in order: the last piece is its end."""
     steps = sorted(draw(st.sets(st.integers(1, SHARES - 1), max_size=4)))
-    parts = [News(State.PARTIALLY_FILLED, D(filled), D(100 + filled) / 7) for filled in steps]
+    parts = [Standing(State.PARTIALLY_FILLED, D(filled), D(100 + filled) / 7) for filled in steps]
     ends = [State.FILLED, State.CANCELED, State.EXPIRED, *([] if parts else [State.REJECTED])]
     end = draw(st.sampled_from(ends))
-    filled = D(SHARES) if end is State.FILLED else D(steps[-1]) if steps else D(0)
-    average = D(42) if filled else None
-    return [News(State.ACKED), *parts, News(end, filled, average)]
+    if end is State.FILLED:
+        return [Standing(State.ACKED), *parts, Standing(end, D(SHARES), D(42))]
+    last = parts[-1] if parts else Standing(end)
+    return [Standing(State.ACKED), *parts, Standing(end, last.filled, last.average_price)]
 
 
 @st.composite
-def rumours(draw: st.DrawFn) -> tuple[list[News], list[News]]:
+def rumours(draw: st.DrawFn) -> tuple[list[Standing], list[Standing]]:
     """A life, and its news as they arrive: some lost, some twice, in any order, but the end arrives some time."""
     life = draw(lives())
     heard = [news for news in life[:-1] for _ in range(draw(st.integers(0, 3)))]
     return life, draw(st.permutations([*heard, *life[-1:] * draw(st.integers(1, 2))]))
 
 
-@given(rumours(), st.sampled_from([State.SUBMITTING, State.UNKNOWN, State.ACKED]))
-def test_all_ways_of_hearing_of_an_order_end_in_the_same_state(
-    both: tuple[list[News], list[News]], first: State
+@given(rumours(), st.sampled_from([State.SUBMITTING, State.UNKNOWN, State.ACKED, State.PENDING_CANCEL]))
+def test_all_ways_of_hearing_of_an_order_end_in_the_same_standing(
+    both: tuple[list[Standing], list[Standing]], first: State
 ) -> None:
     life, heard = both
-    known = News(first)
+    assert reduce(told, heard, Standing(first)) == life[-1]
+
+
+@given(known, standings, standings, standings)
+def test_news_join_in_any_grouping_and_any_order(first: Standing, a: Standing, b: Standing, c: Standing) -> None:
+    ways = [(a, b, c), (c, b, a), (b, a, c), (a, a, b, c, c, b)]
+    ends = {(end.state, end.filled) for end in (reduce(told, way, first) for way in ways)}
+    assert len(ends) == 1
+
+
+@given(known, st.lists(standings, max_size=6))
+def test_what_is_known_never_goes_back(first: Standing, heard: list[Standing]) -> None:
     for news in heard:
-        known = told(known, news)
-    assert known == life[-1]
-
-
-@given(rumours())
-def test_what_is_known_never_goes_back(both: tuple[list[News], list[News]]) -> None:
-    known = News(State.SUBMITTING)
-    for news in both[1]:
-        after = told(known, news)
-        assert after.filled >= known.filled
-        assert not (known.state.final and after != known)
-        known = after
-
-
-@given(rumours())
-def test_the_same_news_again_moves_nothing(both: tuple[list[News], list[News]]) -> None:
-    known = News(State.SUBMITTING)
-    for news in both[1]:
-        known = told(known, news)
-        assert told(known, news) == known
+        after = told(first, news)
+        assert after.filled >= first.filled
+        assert RANK[after.state] >= RANK[first.state]
+        assert told(after, news) == after, "the same news again tells nothing"
+        first = after
 
 
 @given(rumours(), st.data())
-def test_a_recovery_that_doubts_in_between_changes_nothing(
-    both: tuple[list[News], list[News]], data: st.DataObject
+def test_whatever_we_do_meanwhile_changes_no_end(
+    both: tuple[list[Standing], list[Standing]], data: st.DataObject
 ) -> None:
     life, heard = both
-    doubts = [News(State.UNKNOWN), News(State.SUBMITTING)]
-    known = News(State.SUBMITTING)
+    ours = [State.UNKNOWN, State.SUBMITTING, State.EXPIRED_UNSENT, *PENDING, State.ACKED, State.PARTIALLY_FILLED]
+    standing = Standing(State.SUBMITTING)
     for news in heard:
-        for doubt in data.draw(st.lists(st.sampled_from(doubts), max_size=3)):
-            known = told(known, doubt)
-        known = told(known, news)
-    assert known == life[-1]
+        for step in data.draw(st.lists(st.sampled_from(ours), max_size=3)):
+            standing = commanded(standing, step)
+        standing = told(standing, news)
+    assert standing == life[-1]
+
+
+@given(known, st.sampled_from(list(State)))
+def test_a_command_changes_no_share_and_touches_nothing_that_ended(first: Standing, step: State) -> None:
+    after = commanded(first, step)
+    assert (after.filled, after.average_price) == (first.filled, first.average_price)
+    assert not (first.state.final and after != first)

@@ -26,7 +26,7 @@ HOME, BASE = Path("/data"), Path("/etc/quaestor")
 CHECKSUMS = {
     "quaestor-alerts": "9c1bf537a0ca1f79",
     "quaestor-local-vault": "736a544e02a6aedc",
-    "quaestor-paper-broker": "4f86253de6cdf542",
+    "quaestor-paper-broker": "6d3c7b47afa1361b",
     "quaestor-database": "22ff1f02098870df",
     "quaestor-recorded-feed": "2a20166420ff7924",
     "quaestor-scale": "dd45450214a15bfb",

@@ -122,3 +122,29 @@ def test_the_last_session_of_the_calendar_has_no_next_one() -> None:
     assert calendar.previous_session(last) < last
     with pytest.raises(BadInput, match="The next session of"):
         calendar.next_session(last)
+
+
+# ── settlement ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("traded", "settled"),
+    [
+        pytest.param(D(1995, 6, 6), D(1995, 6, 13), id="five days, by custom"),
+        pytest.param(D(1995, 6, 7), D(1995, 6, 12), id="three days from then on"),
+        pytest.param(D(1999, 10, 7), D(1999, 10, 13), id="three, and Columbus Day is none (NASD notice 99-83)"),
+        pytest.param(D(1999, 10, 8), D(1999, 10, 14), id="the Friday before it"),
+        pytest.param(D(1999, 10, 11), D(1999, 10, 14), id="traded on the day itself"),
+        pytest.param(D(2015, 11, 9), D(2015, 11, 13), id="Veterans Day, a Wednesday"),
+        pytest.param(D(2012, 11, 8), D(2012, 11, 14), id="Veterans Day on a Sunday is kept on Monday"),
+        pytest.param(D(2012, 11, 21), D(2012, 11, 27), id="Thanksgiving; a half-day counts"),
+        pytest.param(D(2017, 9, 1), D(2017, 9, 7), id="the last of three days, over Labor Day"),
+        pytest.param(D(2017, 9, 5), D(2017, 9, 7), id="the first of two days"),
+        pytest.param(D(2023, 11, 9), D(2023, 11, 13), id="Veterans Day on a Saturday is not kept"),
+        pytest.param(D(2024, 5, 24), D(2024, 5, 29), id="the last of two days, over Memorial Day"),
+        pytest.param(D(2024, 5, 28), D(2024, 5, 29), id="the first of one day"),
+        pytest.param(D(2024, 10, 11), D(2024, 10, 15), id="one day, over Columbus Day"),
+    ],
+)
+def test_a_trade_settles_as_the_rule_of_its_time_says(traded: dt.date, settled: dt.date) -> None:
+    assert calendar.settles(traded) == settled

@@ -72,6 +72,11 @@ def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_known_one(text:
         pytest.param("[risk]\nmax_drawdown = 2\n", "q.toml:2: risk.max_drawdown: ", id="more than all"),
         pytest.param("[risk]\nmax_drawdown = nan\n", "q.toml:2: risk.max_drawdown: ", id="no number"),
         pytest.param("[risk]\nmax_order_notional = inf\n", "q.toml:2: risk.max_order_notional: ", id="no limit at all"),
+        pytest.param("[risk]\ndeny = ['aapl']\n", "q.toml:2: risk.deny: 'aapl' is no symbol; write it", id="no symbol"),
+        pytest.param(
+            "\n[risk]\nallow = ['IBM', 'AAPL']\ndeny = ['AAPL']\n", "q.toml:2: risk: AAPL is both allowed", id="both"
+        ),
+        pytest.param("[risk]\ncooldown = -1\n", "q.toml:2: risk.cooldown: ", id="less than none"),
         pytest.param("[risk]\nmax_orders_per_session = 0\n", "q.toml:2: risk.max_orders_per_session: ", id="zero"),
         pytest.param("[account]\ncash = 1.234\n", "q.toml:2: account.cash: ", id="part of a cent"),
         pytest.param("[account]\ncash = true\n", "q.toml:2: account.cash: ", id="truth for money"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from decimal import Decimal
 
 import pytest
 
 from quaestor.bars import Bar
-from quaestor.exchange import Costs, cents, collar, fill_price
+from quaestor.exchange import Costs, cents, collar
+from quaestor.matching import Working, touch
 from quaestor.orders import OrderType, Side
 
 D = Decimal
@@ -24,7 +26,8 @@ def bar(opened: str, high: str, low: str, close: str) -> Bar:
 
 def filled(side: Side, day: Bar, limit: str | None = None, reference: str = "100", costs: Costs = NO_COSTS) -> str:
     kind = OrderType.MARKET if limit is None else OrderType.LIMIT
-    price = fill_price(day, side, kind, None if limit is None else D(limit), D(reference), costs)
+    order = Working(uuid.uuid4(), side, kind, D(100), D(reference), None if limit is None else D(limit))
+    price = touch(order, day, costs).price
     return "none" if price is None else str(price)
 
 

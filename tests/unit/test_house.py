@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
 
-from quaestor.config import Config, StrategyUse
+from quaestor import risk
+from quaestor.config import Config, RiskSection, StrategyUse
 from quaestor.console.cli import COMMANDS, parser
 from quaestor.quality import RULES
 
@@ -50,6 +52,31 @@ def test_the_page_on_market_data_has_every_rule_of_the_gate_in_its_words_and_no_
     assert rows == [f"| `{rule.id}` | {rule.says} | {rule.severity} |" for rule in RULES.values()]
 
 
+def test_the_page_on_risk_has_every_rule_of_the_gate_with_its_defaults_and_no_other() -> None:
+    page = (ROOT / "docs" / "risk.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert rows == [
+        f"| `{rule.name}` | {rule.unit} | {_defaults(rule.settings)} | {rule.scope} | {rule.meaning} |"
+        for rule in risk.RULES
+    ]
+
+
+def test_the_page_on_configuration_has_the_defaults_of_the_gate() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    section = page.partition("## `[risk]`")[2].partition("\n## ")[0]
+    rows = [line.rpartition(" | ")[0] for line in section.splitlines() if line.startswith("| `")]
+    assert rows == [f"| `{name}` | {_default(name)}" for name in RiskSection.model_fields]
+
+
+def _defaults(settings: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}` {_default(name)}" for name in settings) or "fixed"
+
+
+def _default(name: str) -> str:
+    value = RiskSection.model_fields[name].default
+    return "empty" if value == () else str(value).lower()
+
+
 def test_every_picture_of_a_page_is_there_small_and_as_wide_as_a_page() -> None:
     shown = {
         name
@@ -65,7 +92,7 @@ def test_every_picture_of_a_page_is_there_small_and_as_wide_as_a_page() -> None:
 
 def test_every_command_shows_an_example_that_it_understands() -> None:
     for command in [*COMMANDS, *(inner for outer in COMMANDS for inner in outer.commands)]:
-        words = re.sub(r"^psql \$\((.*)\)$", r"\1", command.example).partition(" < ")[0].split()
+        words = shlex.split(re.sub(r"^psql \$\((.*)\)$", r"\1", command.example).partition(" < ")[0])
         assert words[0] == "quaestor"
         assert parser().parse_args(words[1:]).where
 

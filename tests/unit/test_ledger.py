@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
 import pytest
 
+from quaestor.dividends import Dividend
 from quaestor.errors import BadInput, BooksDisagree
 from quaestor.ledger import (
     Booked,
+    Bought,
     Entry,
     Equity,
+    Left,
     Lot,
     Posting,
+    Sold,
+    book_dividend,
+    book_fee,
     book_fill,
     book_split,
     deposit,
+    dividend_cash,
+    restate_split,
     shares,
+    shares_in,
+    shares_out,
+    specific,
     split_quantity,
     value,
+    wash_sales,
+    withdrawal,
 )
 from quaestor.orders import Execution, Side
 from quaestor.splits import Split
@@ -201,3 +214,196 @@ def test_a_split_booked_late_leaves_shares_alone_that_were_bought_from_its_sessi
     assert booked is not None
     assert [(lot.lot_id, lot.quantity) for lot in booked.lots] == [("a", Decimal(20))]
     assert book_split(split, "paper", at, [after]) is None
+
+
+# ── named lots ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+THREE = [Lot(f"l{n}", "s", "AAPL", DAY, D(3), D(10 * (n + 1))) for n in range(3)]
+
+
+def test_a_sale_takes_the_lots_that_it_names_and_says_what_each_gained() -> None:
+    booked = book_fill(fill(9, Side.SELL, "4", "5", "0.02"), "s", THREE, specific("l2", "l0"))
+    assert [(lot.lot_id, lot.quantity, lot.cost) for lot in booked.lots] == [
+        ("l2", D(0), D(0)),
+        ("l0", D(2), D("6.666667")),
+    ]
+    assert [(p.ledger_account, p.amount, p.quantity, p.lot_id) for p in booked.entry.postings] == [
+        ("cash", D("19.98"), D(0), ""),
+        ("positions", D(-30), D(-3), "l2"),
+        ("positions", D("-3.333333"), D(-1), "l0"),
+        ("realized", D(15), D(0), "l2"),
+        ("realized", D("-1.666667"), D(0), "l0"),
+        ("fees", D("0.02"), D(0), ""),
+    ]
+    assert (booked.entry.named, booked.realized) == (("l2", "l0"), D("-13.333333"))
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        pytest.param(("l9",), r"names lot l9, which is not open\. Open lots: l0, l1, l2", id="unknown"),
+        pytest.param(("l0", "l0"), "names a lot twice", id="twice"),
+        pytest.param(("l0",), "the lots it names hold 3; name more of them, or none", id="too few"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(names: tuple[str, ...], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        book_fill(fill(9, Side.SELL, "4", "5"), "s", THREE, specific(*names))
+
+
+# ── dividends, fees, transfers ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_dividend_is_rounded_once_and_each_strategy_gets_its_part() -> None:
+    paid = Dividend("AAPL", DAY, D("0.3333"))
+    booked = book_dividend(paid, "main", at(DAY), {"a": D(1), "b": D(2), "c": D(0)})
+    assert booked is not None
+    assert dividend_cash(D(3), paid.amount) == D("1.00")
+    assert [(p.ledger_account, p.amount, p.strategy, p.symbol) for p in booked.entry.postings] == [
+        ("cash", D("0.333333"), "a", "AAPL"),
+        ("dividends", D("-0.333333"), "a", "AAPL"),
+        ("cash", D("0.666667"), "b", "AAPL"),
+        ("dividends", D("-0.666667"), "b", "AAPL"),
+    ]
+    assert (booked.entry.key, booked.entry.session) == (f"dividend:main:AAPL:{DAY}", DAY)
+    assert booked.entry.memo == "3 AAPL × 0.3333"
+
+
+@pytest.mark.parametrize(
+    ("held", "amount"), [({}, "1"), ({"a": D(0)}, "1"), ({"a": D(1)}, "0.004")], ids=["none", "gone", "under a cent"]
+)
+def test_a_dividend_that_pays_nothing_is_no_entry(held: dict[str, Decimal], amount: str) -> None:
+    assert book_dividend(Dividend("AAPL", DAY, D(amount)), "main", at(DAY), held) is None
+
+
+def test_dividends_and_fees_are_profit_and_transfers_are_capital() -> None:
+    entries = [
+        deposit("d", D(1000), DAY, at(DAY)),
+        withdrawal("w", D(200), DAY, at(DAY)),
+        book_fee("f", D(25), DAY, at(DAY), "ACATS"),
+        shares_in("i", Lot("x", "s", "IBM", DAY, D(10), D(150)), at(DAY)),
+        book_dividend(Dividend("IBM", DAY, D("0.5")), "main", at(DAY), {"s": D(10)}),
+    ]
+    lots = after([], entries[3])
+    entries.append(shares_out("o", D(4), lots, DAY, at(DAY)))
+    lots = after(lots, entries[-1])
+    equity = value(DAY, lots, balances(*entries), {"IBM": D(20)})
+    equity.prove()
+    assert (equity.cash, equity.capital, equity.dividends, equity.fees) == (D(780), D(890), D(5), D(25))
+    assert (equity.equity, equity.unrealized, equity.earned) == (D(900), D(30), D(10))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: withdrawal("w", D(0), DAY, at(DAY)),
+        lambda: book_fee("f", D(-1), DAY, at(DAY), ""),
+        lambda: shares_in("i", Lot("x", "s", "IBM", DAY, D(0), D(1)), at(DAY)),
+        lambda: shares_in("i", Lot("x", "s", "IBM", DAY, D(1), D(-1)), at(DAY)),
+        lambda: shares_out("o", D(1), [], DAY, at(DAY)),
+    ],
+)
+def test_a_transfer_of_nothing_is_refused(wrong: Callable[[], object]) -> None:
+    with pytest.raises(BadInput):
+        wrong()
+
+
+def test_more_shares_than_are_held_cannot_be_transferred() -> None:
+    with pytest.raises(BooksDisagree, match="Transfer o takes 10 AAPL but s holds 9"):
+        shares_out("o", D(10), THREE, DAY, at(DAY))
+
+
+# ── a split learned late ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_sale_of_new_shares_that_was_booked_as_old_ones_is_put_right() -> None:
+    """100 at 80 become 200 at 40; 60 are sold at 45: a gain of 300, which was booked as a loss of 2100."""
+    lot = Lot("l", "s", "AAPL", DAY, D(100), D(8000))
+    monday = SPLIT.session
+    sale = replace(fill(2, Side.SELL, "60", "45"), session=monday)
+    sold = book_fill(sale, "s", [lot])
+    assert sold.realized == D(-2100)
+    left = Left(sold.entry.key, "s", D(60), D(4800))
+    booked = restate_split(SPLIT, "main", at(monday), [lot], [left], after([lot], sold))
+    assert booked is not None
+    assert [(now.quantity, now.cost) for now in booked.lots] == [(D(140), D(5600))]
+    assert [(p.ledger_account, p.amount, p.quantity) for p in booked.entry.postings] == [
+        ("positions", D(2400), D(100)),
+        ("realized", D(-2400), D(0)),
+    ]
+    assert sold.realized + booked.realized == D(300)
+    assert booked.entry.memo == "AAPL 2-for-1, learned late"
+
+
+def test_a_reverse_split_that_leaves_less_than_was_sold_since_is_refused() -> None:
+    lot = Lot("l", "s", "AAPL", DAY, D(100), D(8000))
+    reverse = replace(SPLIT, ratio=Fraction(1, 10))
+    left = Left("fill:e2", "s", D(60), D(4800))
+    with pytest.raises(BooksDisagree, match="fill:e2 takes 60 but s holds 10"):
+        restate_split(reverse, "main", at(reverse.session), [lot], [left], [])
+
+
+# ── wash sales ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def day(number: int) -> dt.date:
+    return DAY + dt.timedelta(days=number)
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        pytest.param(
+            [Bought("a", day(0), D(100)), Sold("s", "a", day(50), D(100), D(-500)), Bought("b", day(80), D(40))],
+            [("s", D(40), D(200), ("b",))],
+            id="bought again 30 days later, in part",
+        ),
+        pytest.param(
+            [Bought("a", day(0), D(100)), Sold("s", "a", day(50), D(100), D(-500)), Bought("b", day(81), D(40))],
+            [],
+            id="31 days later",
+        ),
+        pytest.param(
+            [Bought("a", day(0), D(100)), Bought("b", day(20), D(100)), Sold("s", "a", day(50), D(100), D(-500))],
+            [("s", D(100), D(500), ("b",))],
+            id="bought 30 days before",
+        ),
+        pytest.param(
+            [Bought("a", day(0), D(100)), Sold("s", "a", day(9), D(40), D(-200))], [], id="the rest of the lot is none"
+        ),
+        pytest.param(
+            [
+                Bought("a", day(0), D(50)),
+                Bought("b", day(5), D(50)),
+                Sold("s", "a", day(9), D(50), D(-100)),
+                Sold("s", "b", day(9), D(50), D(-80)),
+            ],
+            [],
+            id="both lots sold at once: nothing replaces them",
+        ),
+        pytest.param(
+            [
+                Bought("a", day(0), D(50)),
+                Sold("s", "a", day(40), D(25), D(-100)),
+                Sold("t", "a", day(41), D(25), D(-80)),
+                Bought("b", day(45), D(30)),
+            ],
+            [("s", D(25), D(100), ("b",)), ("t", D(5), D(16), ("b",))],
+            id="each new share replaces one",
+        ),
+        pytest.param(
+            [Bought("a", day(0), D(10)), Sold("s", "a", day(40), D(10), D(10)), Bought("b", day(45), D(30))],
+            [],
+            id="a gain is none",
+        ),
+    ],
+)
+def test_wash_sales(facts: list[Bought | Sold], expected: list[tuple[object, ...]]) -> None:
+    found = wash_sales(facts)
+    assert [(wash.sale, wash.quantity, wash.disallowed, wash.replaced_by) for wash in found] == expected
+
+
+def test_shares_bought_after_a_split_replace_half_as_many_old_ones() -> None:
+    facts = [Bought("a", day(0), D(100)), Sold("s", "a", day(40), D(100), D(-500)), Bought("b", day(60), D(100))]
+    (wash,) = wash_sales(facts, [Split("AAPL", day(50), Fraction(2))])
+    assert (wash.quantity, wash.disallowed) == (D(50), D(250))

@@ -1,4 +1,4 @@
-"""Orders: their life as a table, and the identity that makes a second one impossible."""
+"""Orders: words, amounts, and the identity that makes a second one impossible."""
 
 from __future__ import annotations
 
@@ -9,25 +9,9 @@ from decimal import Decimal
 
 import pytest
 
-from quaestor.orders import NAMESPACE, NEXT, Execution, Intent, Side, State, allowed, moves, ref_id, trimmed
+from quaestor.orders import NAMESPACE, Execution, Intent, OrderType, Side, State, external_ref, ref_id, trimmed
 
 D = Decimal
-PLANNED, SUBMITTING, UNKNOWN = State.PLANNED, State.SUBMITTING, State.UNKNOWN
-ACKED, PARTLY, FILLED = State.ACKED, State.PARTIALLY_FILLED, State.FILLED
-CANCELED, EXPIRED, UNSENT, REJECTED = State.CANCELED, State.EXPIRED, State.EXPIRED_UNSENT, State.REJECTED
-
-LIFE = {
-    PLANNED: {SUBMITTING, UNSENT},
-    SUBMITTING: {UNKNOWN, ACKED, PARTLY, FILLED, CANCELED, EXPIRED, REJECTED},
-    UNKNOWN: {SUBMITTING, ACKED, PARTLY, FILLED, CANCELED, EXPIRED, UNSENT, REJECTED},
-    ACKED: {PARTLY, FILLED, CANCELED, EXPIRED, REJECTED},
-    PARTLY: {FILLED, CANCELED, EXPIRED},
-    FILLED: set(),
-    CANCELED: set(),
-    EXPIRED: set(),
-    UNSENT: set(),
-    REJECTED: set(),
-}
 ARGUMENTS = ("main", "AAPL", "momentum", dt.date(2012, 1, 3), "AAPL|1d|2011-12-30T21:00:00Z", Side.BUY, 0)
 
 INTENT = Intent(
@@ -40,47 +24,6 @@ INTENT = Intent(
     quantity=D(10),
     reference_price=D("405.00"),
 )
-
-
-@pytest.mark.parametrize("new", list(State))
-@pytest.mark.parametrize("old", list(State))
-def test_the_life_of_an_order_is_this_table(old: State, new: State) -> None:
-    assert allowed(old, new) == (new in LIFE[old])
-
-
-def test_the_table_knows_every_state() -> None:
-    assert set(NEXT) == set(State)
-
-
-def test_what_was_never_sent_is_never_rejected_and_what_was_sent_never_planned_again() -> None:
-    assert not any(allowed(state, PLANNED) for state in State)
-    assert not allowed(PLANNED, REJECTED)
-    assert not allowed(ACKED, UNSENT)
-
-
-def test_a_final_state_has_no_next_and_any_other_has_one() -> None:
-    assert {state for state in State if state.final} == {state for state in State if not NEXT[state]}
-
-
-def test_the_broker_may_still_fill_what_works() -> None:
-    assert {state for state in State if state.working} == {SUBMITTING, UNKNOWN, ACKED, PARTLY}
-
-
-@pytest.mark.parametrize(
-    ("old", "filled", "new", "new_filled", "expected"),
-    [
-        pytest.param(ACKED, 0, PARTLY, 5, True, id="a further state"),
-        pytest.param(PARTLY, 5, PARTLY, 7, True, id="more shares in the same state"),
-        pytest.param(PARTLY, 5, PARTLY, 5, False, id="the same news again"),
-        pytest.param(PARTLY, 7, PARTLY, 5, False, id="older news of the same state"),
-        pytest.param(FILLED, 10, PARTLY, 7, False, id="older news of a state before"),
-        pytest.param(FILLED, 10, ACKED, 0, False, id="its acknowledgement, late"),
-        pytest.param(UNKNOWN, 0, SUBMITTING, 0, True, id="sent again with the same ref_id"),
-        pytest.param(ACKED, 0, UNKNOWN, 0, False, id="what the broker has told is never forgotten"),
-    ],
-)
-def test_news_moves_an_order_only_forward(old: State, filled: int, new: State, new_filled: int, expected: bool) -> None:
-    assert moves(old, D(filled), new, D(new_filled)) is expected
 
 
 def test_the_identity_of_an_order_is_fixed_for_ever() -> None:
@@ -144,3 +87,17 @@ def test_a_fill_moves_cash_by_its_value_and_its_fee(side: Side, cash: Decimal) -
 )
 def test_a_quantity_is_written_as_people_write_it(quantity: str, written: str) -> None:
     assert str(trimmed(D(quantity))) == written
+
+
+def test_the_broker_may_still_fill_what_works_and_nothing_that_is_final_works() -> None:
+    assert {state for state in State if not state.working} == {State.PLANNED} | {s for s in State if s.final}
+    assert State.PENDING_CANCEL.working, "a cancel races a fill"
+
+
+def test_an_order_type_says_which_prices_it_names() -> None:
+    stops, limits = {t for t in OrderType if t.stops}, {t for t in OrderType if t.limits}
+    assert (stops, limits) == ({OrderType.STOP, OrderType.STOP_LIMIT}, {OrderType.LIMIT, OrderType.STOP_LIMIT})
+
+
+def test_an_order_placed_by_hand_has_one_name_an_account() -> None:
+    assert external_ref("a", "b1") == external_ref("a", "b1") != external_ref("a2", "b1")

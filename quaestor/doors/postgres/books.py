@@ -1,7 +1,7 @@
-"""The books in PostgreSQL: decisions, intents, orders, fills, ledger, equity.
+"""The books in PostgreSQL: decisions, intents, orders; the ledger is the half that it inherits.
 
 What belongs together is one transaction: a session's decision with all its intents and refusals; an order's new state
-with its event; a fill with its entry, postings and lots. Writes that lead to sending are guarded by the lease.
+with its event; a fill with its entry, postings and lots. Every write is guarded by the lease (law 3).
 """
 
 from __future__ import annotations
@@ -9,32 +9,40 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from quaestor.doors.postgres.control import guard
-from quaestor.doors.postgres.sql import queries
-from quaestor.errors import BooksDisagree
-from quaestor.ledger import Booked, Equity, Lot, book_fill, book_split
-from quaestor.orders import Execution, Intent, OrderType, Side, State, TimeInForce, moves, trimmed
-from quaestor.ports import Decision, Lease, StoredOrder, Transition
-from quaestor.splits import Split
+from quaestor.audit import Anchor, digest
+from quaestor.doors.postgres.control import guard, guarding, lost
+from quaestor.doors.postgres.ledger import EXTERNAL, LedgerStore, as_json
+from quaestor.lifecycle import Standing
+from quaestor.orders import (
+    Intent,
+    OrderType,
+    OrderUpdate,
+    Side,
+    State,
+    TimeInForce,
+    external_ref,
+    trimmed,
+)
+from quaestor.ports import Decision, Lease, StoredOrder, Terms, Transition
 
 if TYPE_CHECKING:
-    from quaestor.doors.postgres.database import Connection, Database
+    from quaestor.doors.postgres.database import Connection
 
-SQL = queries("books")
-EXTERNAL = "external"  # whose an order is that was placed by hand
+PLACED = tuple(each.name for each in fields(Intent) if each.name not in {"account", "provenance"})
 
 
-class BookStore:
+class BookStore(LedgerStore):
     """Implements `ports.BookStore` for one account."""
 
-    def __init__(self, database: Database, account: str) -> None:
-        self._database = database
-        self.account = account
+    async def prove(self, lease: Lease) -> None:
+        """Raises LeaseHeld when it is not the account's lease any more."""
+        async with self._database.transaction() as connection:
+            await guard(connection, lease)
 
     # ── decisions and orders ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -59,12 +67,32 @@ class BookStore:
             if not (await self._execute(connection, "insert_decision", **head)).rowcount:
                 return False
             for intent in decision.intents:
-                row = asdict(intent) | {"ref_id": intent.ref_id, "provenance": json.dumps(intent.provenance)}
-                await self._execute(connection, "insert_intent", epoch=lease.epoch, **row)
+                await self._plan(connection, intent, lease, "decided")
             for refusal in decision.refusals:
                 row = asdict(refusal) | {"provenance": json.dumps(refusal.provenance)}
                 await self._execute(connection, "insert_refusal", **row)
             return True
+
+    async def place(self, intents: Sequence[Intent], lease: Lease) -> list[bool]:
+        """Commit intents that are sent at once, already SUBMITTING; which are new and may go. One round trip."""
+        rows = [
+            {name: getattr(intent, name) for name in PLACED} | {"ref_id": intent.ref_id, "digest": digest(intent)}
+            for intent in intents
+        ]
+        evidence = [json.dumps(intent.provenance) for intent in intents]
+        new = {"orders": as_json(rows), "provenance": evidence}
+        (row,) = await self._fetch("place_intents", holder=lease.holder, epoch=lease.epoch, **new)
+        if not row["ours"]:
+            raise lost(lease)
+        placed = set(row["placed"])
+        return [each["ref_id"] in placed for each in rows]
+
+    async def _plan(
+        self, connection: Connection, intent: Intent, lease: Lease, cause: str, causation: int | None = None
+    ) -> None:
+        row = asdict(intent) | {"ref_id": intent.ref_id, "provenance": json.dumps(intent.provenance)}
+        log = {"epoch": lease.epoch, "cause": cause, "causation": causation, "digest": digest(intent)}
+        await self._execute(connection, "insert_intent", **row, **log)
 
     async def open_orders(self) -> list[StoredOrder]:
         """Orders that may still change: oldest session first, exits before entries."""
@@ -76,162 +104,116 @@ class BookStore:
 
     async def transition(self, ref_id: uuid.UUID, step: Transition, lease: Lease) -> bool:
         """Move an order and log the event; False when it is already there or past it (updates converge)."""
+        return (await self.transitions([(ref_id, step)], lease))[0]
+
+    async def transitions(self, steps: Sequence[tuple[uuid.UUID, Transition]], lease: Lease) -> list[bool]:
+        """Move several orders, each named once, in one commit; which of them moved."""
+        if not steps:
+            return []
+        async with self._database.pipelined() as connection:
+            ours = await guarding(connection, lease)
+            rows = await self._execute(connection, "lock_orders", ref_ids=[ref_id for ref_id, _ in steps])
+            await ours()
+            known = {row["ref_id"]: row for row in await rows.fetchall()}
+            moves = [_move(known.get(ref_id), step) for ref_id, step in steps]
+            made = [(move, step) for move, (_, step) in zip(moves, steps, strict=True) if move is not None]
+            if made:
+                await self._execute(connection, "move_orders", epoch=lease.epoch, steps=as_json(_rows(made)))
+            for move, step in made:
+                if move.old.state is State.PENDING_REPLACE and step.state is State.CANCELED and move.new.state.final:
+                    await self._plan_rest(connection, move, lease)
+        return [move is not None for move in moves]
+
+    async def _plan_rest(self, connection: Connection, move: _Move, lease: Lease) -> None:
+        """What a replaced order leaves goes on as another one; unless the broker ended it by itself."""
+        row = await (await self._execute(connection, "replacing", ref_id=move.ref_id)).fetchone()
+        terms = {name: Decimal(value) for name, value in row["detail"]["terms"].items() if value is not None}
+        rest = Terms(**terms).rest(_order(row), move.new.filled)
+        if rest is not None:
+            await self._plan(connection, rest, lease, "replacement", row["id"])
+
+    async def anchor(self) -> str:
+        """Where the chain of the account's log ends (`SEQ:HASH`); empty before any event."""
+        rows = await self._fetch("chain_end")
+        return str(Anchor(rows[0]["seq"], rows[0]["hash"].hex())) if rows else ""
+
+    async def adopt(self, update: OrderUpdate, session: dt.date, lease: Lease) -> bool:
+        """Keep an order that was placed by hand, in the broker's own state; False when it is known."""
+        ref_id = update.ref_id or external_ref(self.account, update.broker_id)
+        row = {
+            "ref_id": ref_id,
+            "strategy": EXTERNAL,
+            "cause_key": f"{EXTERNAL}|{update.broker_id}",
+            "session": update.session or session,
+            "reference_price": update.limit_price or update.average_price or Decimal(0),
+            "reduces": update.side is Side.SELL,
+            "provenance": json.dumps({"origin": "EXTERNAL", "broker_id": update.broker_id}),
+            "detail": json.dumps({"broker_id": update.broker_id, "filled": str(update.filled)}),
+            "epoch": lease.epoch,
+        }
+        names = ("broker_id", "symbol", "side", "quantity", "order_type", "limit_price", "stop_price")
+        told = {name: getattr(update, name) for name in (*names, "state", "filled", "average_price", "reason")}
         async with self._database.transaction() as connection:
             await guard(connection, lease)
-            old = await (await self._execute(connection, "lock_order", ref_id=ref_id)).fetchone()
-            if old is None or not moves(State(old["state"]), old["filled"], step.state, step.filled):
-                return False
-            detail = {"broker_id": step.broker_id, "filled": str(step.filled), "reason": step.reason, **step.detail}
-            row = asdict(step) | {"ref_id": ref_id, "epoch": lease.epoch, "detail": json.dumps(detail, default=str)}
-            await self._execute(connection, "move_order", **row)
-            return True
+            return bool((await self._execute(connection, "adopt_order", **told, **row)).rowcount)
 
     async def counts(self, start: dt.date, end: dt.date) -> tuple[int, int, int]:
         """Orders decided, refusals and fills of the sessions in [start, end]."""
         (row,) = await self._fetch("counts", start=start, end=end)
         return row["orders"], row["refusals"], row["fills"]
 
-    # ── ledger ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def book_executions(self, executions: Sequence[Execution]) -> list[Execution]:
-        """Book those not yet booked; the new ones. Raises BooksDisagree for one that cannot be, once the others are."""
-        if not executions:
-            return []
-        known = await self.booked_fills(min(execution.session for execution in executions))
-        new, refused = [], []
-        for execution in executions:
-            if execution.execution_id in known:
-                continue
-            try:
-                async with self._database.transaction() as connection:
-                    new += [execution] if await self._book(connection, execution) else []
-            except BooksDisagree as error:
-                refused.append(error)
-        if refused:
-            raise refused[0]
-        return new
-
-    async def _book(self, connection: Connection, execution: Execution) -> bool:
-        strategy = await self._strategy_of(connection, execution)
-        row = asdict(execution) | {"strategy": strategy}
-        row["ref_id"] = execution.ref_id if strategy != EXTERNAL else None
-        if not (await self._execute(connection, "insert_fill", **row)).rowcount:
-            return False
-        lots = await self._lots(connection, "lots_of", strategy=strategy, symbol=execution.symbol)
-        await self._write(connection, book_fill(execution, strategy, lots))
-        return True
-
-    async def _strategy_of(self, connection: Connection, execution: Execution) -> str:
-        row = await (await self._execute(connection, "strategy_of", ref_id=execution.ref_id)).fetchone()
-        return str(row["strategy"]) if row else EXTERNAL
-
-    async def book_split(self, split: Split, at: dt.datetime) -> bool:
-        """Rescale the lots of a symbol, once; False when nothing was held or it was booked before."""
-        async with self._database.transaction() as connection:
-            lots = await self._lots(connection, "lots_of_symbol", symbol=split.symbol, session=split.session)
-            booked = book_split(split, self.account, at, lots)
-            return booked is not None and await self._write(connection, booked)
-
-    async def book(self, booked: Booked) -> bool:
-        """Book any other fact, such as a deposit; False when its key is already in the journal."""
-        async with self._database.transaction() as connection:
-            return await self._write(connection, booked)
-
-    async def _write(self, connection: Connection, booked: Booked) -> bool:
-        entry = booked.entry
-        head = {"key": entry.key, "kind": entry.kind, "session": entry.session, "at": entry.at, "memo": entry.memo}
-        row = await (await self._execute(connection, "insert_entry", **head)).fetchone()
-        if row is None:
-            return False
-        lines = [asdict(posting) | {"entry_id": row["id"], "line": n} for n, posting in enumerate(entry.postings, 1)]
-        lots = [asdict(lot) | {"account": self.account} for lot in booked.lots]
-        async with connection.cursor() as cursor:
-            await cursor.executemany(SQL["insert_posting"], lines)
-            if lots:
-                await cursor.executemany(SQL["upsert_lot"], lots)
-        return True
-
-    async def lots(self) -> list[Lot]:
-        """All open lots, oldest first."""
-        return [_lot(row) for row in await self._fetch("open_lots")]
-
-    async def balances(self) -> dict[str, Decimal]:
-        """The ledger accounts' sums, debits positive."""
-        return {row["ledger_account"]: row["amount"] for row in await self._fetch("balances")}
-
-    async def shares_by_journal(self) -> dict[str, Decimal]:
-        """Shares by symbol as the journal's postings say."""
-        return {row["symbol"]: trimmed(row["quantity"]) for row in await self._fetch("shares_by_journal")}
-
-    async def booked_fills(self, since: dt.date) -> set[str]:
-        """Ids of executions of sessions ≥ since that are in the books."""
-        return {row["execution_id"] for row in await self._fetch("booked_fills", since=since)}
-
-    # ── equity ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def settle(self, equity: Equity, positions: dict[str, Any]) -> None:
-        """Keep the account's value at a session's close: the session is settled."""
-        row = asdict(equity) | {"equity": equity.equity, "positions": json.dumps(positions, default=str)}
-        await self._fetch("insert_equity", **row)
-
-    async def last_equity(self) -> Equity | None:
-        """The newest settled session."""
-        rows = await self._fetch("last_equity")
-        return _equity(rows[0]) if rows else None
-
-    async def peak_equity(self) -> Decimal | None:
-        """The highest settled equity."""
-        rows = await self._fetch("peak_equity")
-        peak: Decimal | None = rows[0]["peak"]
-        return peak
-
-    async def equity_before(self, session: dt.date) -> Decimal | None:
-        """Equity at the settled session before that one."""
-        rows = await self._fetch("equity_before", session=session)
-        return rows[0]["equity"] if rows else None
-
-    async def equity_curve(self, start: dt.date, end: dt.date) -> list[Equity]:
-        """Settled sessions in [start, end], oldest first."""
-        return [_equity(row) for row in await self._fetch("equity_curve", start=start, end=end)]
-
-    # ── ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _lots(self, connection: Connection, name: str, **parameters: Any) -> list[Lot]:
-        rows = await (await self._execute(connection, name, **parameters)).fetchall()
-        return [_lot(row) for row in rows]
-
-    async def _fetch(self, name: str, **parameters: Any) -> list[dict[str, Any]]:
-        return await self._database.fetch(SQL[name], {"account": self.account, **parameters})
-
-    async def _execute(self, connection: Connection, name: str, **parameters: Any) -> Any:
-        return await connection.execute(SQL[name], {"account": self.account, **parameters})
-
-
-def _lot(row: dict[str, Any]) -> Lot:
-    return Lot(**{**row, "quantity": trimmed(row["quantity"])})
-
-
-def _order(row: dict[str, Any]) -> StoredOrder:
-    intent = Intent(
-        account=row["account"],
-        strategy=row["strategy"],
-        symbol=row["symbol"],
-        session=row["session"],
-        cause_key=row["cause_key"],
+def intent_of(row: Mapping[str, Any]) -> Intent:
+    """The intent in a row of its table."""
+    names = ("account", "strategy", "symbol", "session", "cause_key", "leg", "reduces", "oco", "replaces", "provenance")
+    return Intent(
         side=Side(row["side"]),
         quantity=trimmed(row["quantity"]),
         reference_price=row["reference_price"],
         order_type=OrderType(row["order_type"]),
         limit_price=row["limit_price"],
+        stop_price=row["stop_price"],
         time_in_force=TimeInForce(row["time_in_force"]),
-        leg=row["leg"],
-        reduces=row["reduces"],
-        provenance=row["provenance"],
+        **{name: row[name] for name in names},
     )
+
+
+def _order(row: Mapping[str, Any]) -> StoredOrder:
     names = ("ref_id", "epoch", "broker_id", "filled", "average_price", "planned_at", "updated_at", "reason")
-    return StoredOrder(intent=intent, state=State(row["state"]), **{name: row[name] for name in names})
+    return StoredOrder(intent=intent_of(row), state=State(row["state"]), **{name: row[name] for name in names})
 
 
-def _equity(row: dict[str, Any]) -> Equity:
-    names = ("session", "cash", "market_value", "realized", "unrealized", "fees", "capital")
-    return Equity(**{name: row[name] for name in names})
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """Where an order stood, and where a step brings it."""
+
+    ref_id: uuid.UUID
+    old: Standing
+    new: Standing
+
+
+def _move(row: dict[str, Any] | None, step: Transition) -> _Move | None:
+    """What a step does to an order; None where it moves nothing, or may not be (law 6)."""
+    if row is None or (row["stopped"] and step.state is State.SUBMITTING and not row["reduces"]):
+        return None
+    old = Standing(State(row["state"]), row["filled"], row["average_price"])
+    new = step.after(old)
+    return None if new == old else _Move(row["ref_id"], old, new)
+
+
+def _rows(made: Sequence[tuple[_Move, Transition]]) -> list[dict[str, Any]]:
+    """Moves as rows of the log."""
+    return [
+        {
+            "ref_id": move.ref_id,
+            "state": move.new.state,
+            "filled": move.new.filled,
+            "average_price": move.new.average_price,
+            "broker_id": step.broker_id,
+            "reason": step.reason,
+            "cause": step.cause,
+            "causation": step.causation,
+            "detail": {"broker_id": step.broker_id, "filled": step.filled, "reason": step.reason, **step.detail},
+        }
+        for move, step in made
+    ]

@@ -1,7 +1,8 @@
 """Control in PostgreSQL: the single writer's lease (law 3), latched stops (law 6), outcomes of reconciliation.
 
 A lease is taken on the database's clock, renewed in the background while it is held, and given back. A holder that
-dies keeps it until it runs out; whoever takes it next gets a higher epoch, and the dead one's writes are refused.
+dies keeps it until it runs out; whoever takes it next gets a higher epoch, and the dead one's writes are refused. Each
+of these is one statement, its own transaction: a holder that is paused at any moment leaves the lease's row unlocked.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import datetime as dt
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -53,21 +54,18 @@ class LeaseStore:
         clock = asyncio.get_running_loop().time
         deadline = clock() + wait_seconds
         while True:
-            async with self._database.transaction() as connection:
-                parameters = {"account": account, "holder": holder, "ttl": self._ttl}
-                row = await (await connection.execute(SQL["take_lease"], parameters)).fetchone()
-            if row:
-                return Lease(account, holder, row["epoch"])
+            parameters = {"account": account, "holder": holder, "ttl": self._ttl}
+            if taken := await self._database.fetch(SQL["take_lease"], parameters):
+                return Lease(account, holder, taken[0]["epoch"])
             if clock() >= deadline:
-                raise LeaseHeld(await self._who(account))
-            await asyncio.sleep(POLL)
+                raise await self._held(account)
+            await asyncio.sleep(min(POLL, self._ttl.total_seconds() / 3))
 
-    async def _who(self, account: str) -> str:
-        rows = await self._database.fetch(SQL["lease"], {"account": account})
-        who = (
-            f"{rows[0]['holder']} holds it until {rows[0]['expires_at']:%H:%M:%S} UTC" if rows else "it was just taken"
-        )
-        return f"Another process writes for account {account!r}: {who}. Wait for it, or end it; nothing was sent."
+    async def _held(self, account: str) -> LeaseHeld:
+        row = await self.current(account)
+        who = f"{row['holder']} holds it until {row['expires_at']:%H:%M:%S} UTC" if row else "it was just taken"
+        said = f"Another process writes for account {account!r}: {who}. Wait for it, or end it; nothing was sent."
+        return LeaseHeld(said, str(row["holder"] or "") if row else "")
 
     async def _renew(self, lease: Lease) -> None:
         """Until cancelled; a lost lease ends the renewing, and the next guarded write fails."""
@@ -84,8 +82,7 @@ class LeaseStore:
 
     async def _database_write(self, name: str, lease: Lease) -> int:
         parameters = {"account": lease.account, "holder": lease.holder, "epoch": lease.epoch, "ttl": self._ttl}
-        async with self._database.transaction() as connection:
-            return (await connection.execute(SQL[name], parameters)).rowcount
+        return len(await self._database.fetch(SQL[name], parameters))
 
     async def current(self, account: str) -> dict[str, Any] | None:
         """Who holds the lease: holder, epoch, expires_at, live; None before anybody ever did."""
@@ -95,12 +92,28 @@ class LeaseStore:
 
 async def guard(connection: Connection, lease: Lease) -> None:
     """Refuse to write for a lease that was lost; holds the lease row until the transaction ends."""
+    ours = await guarding(connection, lease)
+    await ours()
+
+
+async def guarding(connection: Connection, lease: Lease) -> Callable[[], Awaitable[None]]:
+    """The same, whose answer is asked for when other questions are on their way, too; before anything is written."""
     parameters = {"account": lease.account, "holder": lease.holder, "epoch": lease.epoch}
-    if not await (await connection.execute(SQL["guard_lease"], parameters)).fetchone():
-        raise LeaseHeld(
-            f"The lease of account {lease.account!r}, epoch {lease.epoch}, is lost: this process was paused too long "
-            "or another took over. Nothing was written; run it again."
-        )
+    cursor = await connection.execute(SQL["guard_lease"], parameters)
+
+    async def ours() -> None:
+        if not await cursor.fetchone():
+            raise lost(lease)
+
+    return ours
+
+
+def lost(lease: Lease) -> LeaseHeld:
+    """What a writer hears whose lease is another's by now."""
+    return LeaseHeld(
+        f"The lease of account {lease.account!r}, epoch {lease.epoch}, is lost: this process was paused too long "
+        "or another took over. Nothing was written; run it again."
+    )
 
 
 class ControlStore:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Connection = AsyncConnection[dict[str, Any]]
 
 CONNECT_TIMEOUT = 5  # seconds
+PATIENCE = 30.0  # seconds
 OPTIONS = "-c timezone=UTC -c statement_timeout=60s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
 LOWEST_VERSION = 150000  # PostgreSQL 15
 NOT_UNDERSTOOD = (
@@ -35,11 +36,14 @@ NOT_UNDERSTOOD = (
 class Database:
     """An async context manager over a pool; `embedded` is released after the pool when there is one."""
 
-    def __init__(self, uri: str, release: Callable[[], None] | None = None, size: int = 8) -> None:
+    def __init__(
+        self, uri: str, release: Callable[[], None] | None = None, size: int = 8, patience: float = PATIENCE
+    ) -> None:
         self.uri = uri
         self._place = shown(uri)
         self._release = release
         self._size = size
+        self._patience = patience  # seconds until a busy or absent server counts as down
         self._pool: AsyncConnectionPool[Connection] | None = None
         self._arrow: Arrow | None = None
 
@@ -76,12 +80,7 @@ class Database:
         }
         with translated(self._place):
             self._pool = AsyncConnectionPool(
-                self.uri,
-                min_size=0,
-                max_size=self._size,
-                kwargs=arguments,
-                open=False,
-                timeout=30,
+                self.uri, min_size=0, max_size=self._size, kwargs=arguments, open=False, timeout=self._patience
             )
             await self._pool.open()
 
@@ -106,6 +105,12 @@ class Database:
     async def transaction(self) -> AsyncIterator[Connection]:
         """A connection inside one transaction: committed at the end, rolled back on an error."""
         async with self._connection() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def pipelined(self) -> AsyncIterator[Connection]:
+        """The same, whose statements travel together until a result is asked for: a short transaction in two trips."""
+        async with self._connection() as connection, connection.pipeline(), connection.transaction():
             yield connection
 
     async def fetch(self, query: bytes, *parameters: Sequence[Any] | dict[str, Any]) -> list[dict[str, Any]]:

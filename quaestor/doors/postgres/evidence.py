@@ -15,7 +15,7 @@ from quaestor.orders import Execution, Side, State
 from quaestor.ports import Latch, Reconciliation
 from quaestor.risk import Refusal
 from quaestor.splits import Split
-from quaestor.trades import Close, Fill, Holding
+from quaestor.trades import Close, Fact, Fill, Flow, Holding
 
 if TYPE_CHECKING:
     from quaestor.doors.postgres.database import Connection, Database
@@ -99,7 +99,7 @@ async def _evidence(ask: _Ask, closes: list[Close]) -> Evidence:
         before=_close(before) if before else None,
         closes=tuple(closes),
         orders=tuple(_order(row) for row in await ask.rows("orders")),
-        journal=tuple(_fact(row) for row in await ask.rows("journal")),
+        journal=_journal([*await ask.rows("journal"), *await ask.rows("flows")]),
         refusals=tuple(Refusal(**row | {"side": Side(row["side"])}) for row in await ask.rows("refusals")),
         resolved=tuple(Resolved(**row | {"state": State(row["state"])}) for row in await ask.rows("resolved")),
         signals=tuple(
@@ -115,16 +115,25 @@ def _order(row: Row) -> DecidedOrder:
     return DecidedOrder(**{**row, "side": Side(row["side"]), "state": State(row["state"])})
 
 
-def _fact(row: Row) -> Fill | Split:
+def _journal(rows: list[dict[str, Any]]) -> tuple[Fact, ...]:
+    """Facts in the order they were booked; a split that was learned late before what it changed."""
+    return tuple(_fact(row) for row in sorted(rows, key=lambda row: (row["place"], row["kind"] != "split", row["id"])))
+
+
+def _fact(row: Row) -> Fact:
+    if row["kind"] not in {"fill", "split"}:
+        told = ("kind", "strategy", "symbol", "session", "amount", "quantity", "lot_id")
+        return Flow(**{name: row[name] for name in told})
     if row["kind"] == "split":
         return Split(row["symbol"], row["session"], Fraction(row["numerator"], row["denominator"]), row["origin"])
     names = ("execution_id", "broker_id", "ref_id", "symbol", "quantity", "price", "fee", "session", "at")
-    return Fill(row["strategy"], Execution(side=Side(row["side"]), **{name: row[name] for name in names}))
+    execution = Execution(side=Side(row["side"]), **{name: row[name] for name in names})
+    return Fill(row["strategy"], execution, tuple(row["named"]))
 
 
 def _close(row: Row) -> Close:
     """The account's value with its lots summed by strategy and symbol."""
-    names = ("session", "cash", "market_value", "realized", "unrealized", "fees", "capital")
+    names = ("session", "cash", "market_value", "realized", "unrealized", "fees", "capital", "dividends")
     closes, held = row["positions"]["closes"], dict[tuple[str, str], tuple[Decimal, Decimal]]()
     for lot in row["positions"]["lots"]:
         quantity, cost = held.get((lot["strategy"], lot["symbol"]), (ZERO, ZERO))

@@ -16,13 +16,16 @@ from pathlib import Path
 _held: set[int] = set()  # descriptors of this process that carry a lock
 
 
-def take(path: Path) -> int:
-    """Hold the lock of `path`, made when missing, after whoever holds it now. Gives the descriptor, for `drop`."""
+def take(path: Path, *, patient: bool = True) -> int:
+    """Hold the lock of `path`, made when missing, after whoever holds it now. Gives the descriptor, for `drop`.
+
+    Who is not patient hears BlockingIOError where somebody holds it.
+    """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         _held.add(descriptor)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if patient else fcntl.LOCK_NB))
             if _is_file_of(descriptor, path):
                 return descriptor
         except BaseException:

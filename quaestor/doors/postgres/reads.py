@@ -6,6 +6,8 @@ import datetime as dt
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from quaestor.audit import Anchor, Audit
+from quaestor.doors.postgres.books import intent_of
 from quaestor.doors.postgres.database import OPTIONS, connecting, shown
 from quaestor.doors.postgres.sql import queries
 from quaestor.doors.postgres.translated import translated
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 SQL = queries("reads")
 SHORTEST = 4  # characters of an order's id
+PAGE = 5_000  # events read at a time
 
 
 class Reads:
@@ -75,6 +78,17 @@ class Reads:
         row = found[0]
         events, fills = (self.rows(name, ref_id=row["ref_id"]) for name in ("order_events", "order_fills"))
         return row | {"events": events, "fills": fills}
+
+    def audit(self, anchor: Anchor | None = None) -> Audit:
+        """Read the whole log of orders and compare it with the books, at one moment."""
+        audit = Audit(self._account, anchor)
+        while events := self.rows("events", after=audit.seq, limit=PAGE):
+            audit.read(events)
+        head = self.row("chain_head")
+        audit.end(Anchor(head["seq"], head["hash"].hex()) if head else None)
+        audit.compare_orders((row["ref_id"], row["state"], intent_of(row)) for row in self.rows("all_orders"))
+        audit.compare_fills(tuple(row.values()) for row in self.rows("all_fills"))
+        return audit
 
     def _not_one(self, order: str, found: list[str]) -> str:
         if found:

@@ -29,7 +29,7 @@ from sqlalchemy import (
     Uuid,
     func,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
 
 from quaestor.bars import DAILY, TIMEFRAMES
 
@@ -242,6 +242,7 @@ signal = Table(
     _text("flow_run_id", nullable=True),
     _text("code_commit", nullable=True),
     _time("stored_at", now=True),
+    Column("retracted", Boolean, nullable=False, server_default="false"),
     comment="What a strategy wants after a bar: a target weight of its own sleeve. digest = version + parameters.",
 )
 Index("ix_signal_session", signal.c.session)
@@ -287,8 +288,11 @@ intent = Table(
     _text("order_type"),
     _text("time_in_force"),
     _money("limit_price", nullable=True),
+    _money("stop_price", nullable=True),
     _money("reference_price"),
     Column("reduces", Boolean, nullable=False),
+    _text("oco", default=""),
+    Column("replaces", Uuid, nullable=True),
     Column("provenance", JSONB, nullable=False),
     _time("planned_at", now=True),
     UniqueConstraint("account", "symbol", "strategy", "session", "cause_key", "side", "leg"),
@@ -313,22 +317,38 @@ order_state = Table(
 Index(
     "ix_order_state_open",
     order_state.c.state,
-    postgresql_where="state in ('planned','submitting','unknown','acked','partially_filled')",
+    postgresql_where="state not in ('filled','canceled','expired','expired_unsent','rejected')",
 )
+Index("ix_order_state_broker_id", order_state.c.broker_id)
 
 order_event = Table(
     "order_event",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
+    _text("account"),
+    Column("seq", BigInteger, nullable=False),
     Column("ref_id", Uuid, ForeignKey("intent.ref_id"), nullable=False),
     _text("state"),
     Column("epoch", BigInteger, nullable=False),
     _text("cause"),
+    Column("causation", BigInteger, nullable=True),
     Column("detail", JSONB, nullable=False, server_default="{}"),
     _time("at", now=True),
-    comment="Append-only: every transition of every order.",
+    Column("hash", LargeBinary, nullable=False),
+    UniqueConstraint("account", "seq"),
+    comment="Append-only: every transition and fill of every order; causation: the event it follows from. seq and hash "
+    "come from a trigger: the chain of an account, each hash covering the one before.",
 )
 Index("ix_order_event_ref_id", order_event.c.ref_id)
+
+chain = Table(
+    "chain",
+    metadata,
+    _text("account", primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    comment="The end of each account's chain of order events.",
+)
 
 refusal = Table(
     "refusal",
@@ -382,9 +402,11 @@ entry = Table(
     Column("session", Date, nullable=False),
     _time("at"),
     _text("memo"),
+    Column("named", ARRAY(Text), nullable=False, server_default="{}"),
     UniqueConstraint("account", "key"),
-    comment="The journal: one balanced entry per fact.",
+    comment="The journal: one balanced entry per fact. named: the lots that a sale was told to take; none: FIFO.",
 )
+Index("ix_entry_session", entry.c.account, entry.c.session)
 
 posting = Table(
     "posting",
@@ -396,8 +418,11 @@ posting = Table(
     _text("strategy"),
     _text("symbol"),
     Column("quantity", Numeric(20, 6), nullable=False),
-    comment="Debits positive; a deferred trigger refuses an entry whose postings do not sum to zero.",
+    _text("lot_id", default=""),
+    comment="Debits positive; a deferred trigger refuses an entry whose postings do not sum to zero. lot_id: the lot "
+    "that changes, or whose sale was realized; empty in entries from before 0006.",
 )
+Index("ix_posting_positions", posting.c.symbol, postgresql_where="ledger_account = 'positions'")
 
 lot = Table(
     "lot",
@@ -414,6 +439,20 @@ lot = Table(
     comment="Shares bought at one moment; quantity 0 = closed. FIFO by session, opened.",
 )
 Index("ix_lot_open", lot.c.account, lot.c.symbol, lot.c.strategy, postgresql_where="quantity > 0")
+Index("ix_lot_symbol", lot.c.account, lot.c.symbol, lot.c.session)
+
+suspect_fill = Table(
+    "suspect_fill",
+    metadata,
+    _text("account", primary_key=True),
+    _text("execution_id", primary_key=True),
+    _text("reason"),
+    Column("execution", JSONB, nullable=False),
+    _time("seen_at", now=True),
+    _time("booked_at", nullable=True),
+    comment="Fills that cannot be right, as the broker told them; booked_at: since when the books could take it "
+    "after all.",
+)
 
 equity = Table(
     "equity",
@@ -429,8 +468,11 @@ equity = Table(
     _money("capital"),
     Column("positions", JSONB, nullable=False),
     _time("at", now=True),
+    Column("dividends", Numeric(20, 6), nullable=False, server_default="0"),
+    Column("entry_id", BigInteger, nullable=True),
     CheckConstraint("equity = cash + market_value", name="sum"),
-    comment="The account at each session's close; its existence says that the session is settled.",
+    comment="The account at each session's close; its existence says that the session is settled. entry_id: the newest "
+    "entry that it counts.",
 )
 
 # ── control ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -495,7 +537,9 @@ paper_account = Table(
     _money("cash"),
     Column("session", Date, nullable=True),
     _text("phase", default="closed"),
+    Column("reserved", Numeric(20, 6), nullable=False, server_default="0"),
     schema="paper",
+    comment="reserved: dollars that working purchases may cost, a pair counted once.",
 )
 
 paper_order = Table(
@@ -519,9 +563,22 @@ paper_order = Table(
     Column("session", Date, nullable=False),
     _time("created_at"),
     _time("updated_at"),
+    _money("stop_price", nullable=True),
+    _text("oco", default=""),
+    Column("triggered", Boolean, nullable=False, server_default="false"),
+    Column("reserved", Numeric(20, 6), nullable=False, server_default="0"),
     UniqueConstraint("alias", "ref_id"),
     schema="paper",
+    comment="triggered: the stop price was touched; reserved: dollars that the rest of a purchase may cost.",
 )
+Index(
+    "ix_order_working",
+    paper_order.c.alias,
+    paper_order.c.symbol,
+    postgresql_where="state in ('acked','partially_filled')",
+)
+Index("ix_order_oco", paper_order.c.alias, paper_order.c.oco, postgresql_where="oco <> ''")
+Index("ix_order_session", paper_order.c.alias, paper_order.c.session)
 
 paper_execution = Table(
     "execution",
@@ -537,6 +594,7 @@ paper_execution = Table(
     _time("at"),
     schema="paper",
 )
+Index("ix_execution_session", paper_execution.c.alias, paper_execution.c.session)
 
 paper_position = Table(
     "position",
@@ -562,6 +620,16 @@ paper_split = Table(
     _text("alias", primary_key=True),
     _text("symbol", primary_key=True),
     Column("session", Date, primary_key=True),
+    schema="paper",
+)
+
+paper_dividend = Table(
+    "paid_dividend",
+    metadata,
+    _text("alias", primary_key=True),
+    _text("symbol", primary_key=True),
+    Column("session", Date, primary_key=True),
+    _money("amount"),
     schema="paper",
 )
 

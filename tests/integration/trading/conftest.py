@@ -7,6 +7,7 @@ same orders at the broker, the same fills, the same equity of each session.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import json
 import uuid
@@ -21,8 +22,10 @@ import pytest
 
 from quaestor import wiring
 from quaestor.config import Config, StrategiesSection, StrategyUse
+from quaestor.doors.postgres.control import ControlStore
 from quaestor.doors.postgres.database import Database
 from quaestor.doors.recorded import RecordedSource
+from quaestor.doors.switch import Switch
 from quaestor.exchange import Costs
 from quaestor.operations.generate import generate_signals
 from quaestor.operations.ingest import ingest_symbol
@@ -110,7 +113,8 @@ class Market:
 
     def drop(self, uri: str) -> None:
         name = psycopg.conninfo.conninfo_to_dict(uri)["dbname"]
-        _execute(self.server_uri, f'drop database "{name}" with (force)')
+        with contextlib.suppress(psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse):
+            _execute(self.server_uri, f'drop database "{name}" with (force)')  # else it goes with the server
 
     def uri(self, name: str) -> str:
         return self.server_uri.replace("/quaestor?", f"/{name}?")
@@ -139,7 +143,8 @@ class Desk:
         """All doors, opened anew; some of them may be others."""
         broker = wiring.paper_broker(self.database, "paper", Costs())
         told = wiring.alerts(self.folder, "alerts.log", console=False)
-        return replace(wiring.floor(self.database, "paper", broker, told), **doors)
+        control = Switch(ControlStore(self.database), self.folder)  # its file is not the machine's own
+        return replace(wiring.floor(self.database, "paper", broker, told), **{"control": control, **doors})
 
     async def trade(self, start: dt.date, end: dt.date, holder: str = "me", **doors: Any) -> Traded:
         floor = self.floor(**doors)
@@ -199,7 +204,8 @@ def market(server_uri: str, template_uri: str, tmp_path_factory: pytest.TempPath
     _execute(server_uri, "create database template_market template template_books")
     asyncio.run(made.fill())
     yield made
-    _execute(server_uri, "drop database template_market with (force)")
+    with contextlib.suppress(psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectInUse):
+        _execute(server_uri, "drop database template_market with (force)")
 
 
 @pytest.fixture

@@ -182,33 +182,42 @@ async def test_runs_that_end_before_or_after_any_call_of_a_door_send_the_same_or
 
 
 class Fragile(Door):
-    """A broker's door at which each order ends its run once: before it was taken, or before the answer was heard."""
+    """A broker's door at which each order's first submit fails: before it was taken, or before the answer was heard.
 
-    def __init__(self, real: Any, seen: set[uuid.UUID]) -> None:
+    The failure ends the run, and with it the submits that are under way beside it; `ended` has all of them.
+    """
+
+    def __init__(self, real: Any, seen: set[uuid.UUID], ended: set[uuid.UUID]) -> None:
         super().__init__(real, Fate(0))
-        self._seen = seen
+        self._seen, self._ended = seen, ended
 
     async def submit(self, intent: Intent) -> OrderUpdate:
-        first, even = intent.ref_id not in self._seen, intent.ref_id.int % 2 == 0
+        if intent.ref_id in self._seen:
+            update: OrderUpdate = await self._real.submit(intent)
+            return update
         self._seen.add(intent.ref_id)
-        if first and even:
+        try:
+            if intent.ref_id.int % 2:
+                await self._real.submit(intent)
             raise CrashError
-        update: OrderUpdate = await self._real.submit(intent)
-        if first:
-            raise CrashError
-        return update
+        finally:
+            self._ended.add(intent.ref_id)
 
 
 async def test_runs_that_end_in_the_middle_of_each_submit_send_the_same_orders(desk: Desk, undisturbed: State) -> None:
     seen: set[uuid.UUID] = set()
-    ends = 0
+    groups: list[set[uuid.UUID]] = []  # those whose submits ended a run together
     while True:
+        ended: set[uuid.UUID] = set()
         try:
-            await desk.trade(FIRST, LAST, broker=Fragile(desk.floor().broker, seen))
+            await desk.trade(FIRST, LAST, broker=Fragile(desk.floor().broker, seen, ended))
             break
         except CrashError:
-            ends += 1
-    assert ends == len(seen) == len(undisturbed["broker"])
+            groups.append(ended)
+    assert all(groups), "each end came out of a submit"
+    assert not ended
+    assert sorted(r for group in groups for r in group) == sorted(seen), "each order's first submit failed, once"
+    assert {str(ref_id) for ref_id in seen} == {row[0] for row in undisturbed["broker"]}
     causes = {row[0] for row in desk.fetch("select cause from order_event")}
     assert {"recovery", "listed", "ack"} <= causes, "some had arrived, some had not"
     await check(desk, undisturbed)

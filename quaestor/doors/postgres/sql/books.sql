@@ -13,14 +13,53 @@ select session from decision where account = %(account)s and session between %(s
 -- The unique key refuses a second order for the same cause (law 1). Every order begins PLANNED, with its intent.
 with planned as (
     insert into intent (ref_id, account, strategy, symbol, session, cause_key, side, leg, quantity, order_type,
-                        time_in_force, limit_price, reference_price, reduces, provenance)
+                        time_in_force, limit_price, stop_price, reference_price, reduces, oco, replaces, provenance)
     values (%(ref_id)s, %(account)s, %(strategy)s, %(symbol)s, %(session)s, %(cause_key)s, %(side)s, %(leg)s, %(quantity)s,
-            %(order_type)s, %(time_in_force)s, %(limit_price)s, %(reference_price)s, %(reduces)s, %(provenance)s)
+            %(order_type)s, %(time_in_force)s, %(limit_price)s, %(stop_price)s, %(reference_price)s, %(reduces)s, %(oco)s,
+            %(replaces)s, %(provenance)s)
     returning ref_id
 ), standing as (
     insert into order_state (ref_id, state, epoch) select ref_id, 'planned', %(epoch)s from planned
 )
-insert into order_event (ref_id, state, epoch, cause) select ref_id, 'planned', %(epoch)s, 'decided' from planned
+insert into order_event (account, ref_id, state, epoch, cause, causation, detail)
+select %(account)s, ref_id, 'planned', %(epoch)s, %(cause)s, %(causation)s, jsonb_build_object('digest', %(digest)s::text)
+from planned
+
+-- name: place_intents
+-- Orders that are sent at once: intent, SUBMITTING and both events in one statement, if the lease is ours (law 3). No
+-- entry is placed while a latch stops entries (law 6).
+with ours as (
+    select epoch from lease
+    where account = %(account)s and holder = %(holder)s and epoch = %(epoch)s and expires_at > clock_timestamp()
+    for share
+), new as (
+    select n.* from ours, rows from (json_to_recordset(%(orders)s::json) as (
+        ref_id uuid, strategy text, symbol text, session date, cause_key text, side text, leg int, quantity numeric,
+        order_type text, time_in_force text, limit_price numeric, stop_price numeric, reference_price numeric,
+        reduces boolean, oco text, replaces uuid, digest text), unnest(%(provenance)b::text[])) with ordinality
+        as n (ref_id, strategy, symbol, session, cause_key, side, leg, quantity, order_type, time_in_force,
+              limit_price, stop_price, reference_price, reduces, oco, replaces, digest, provenance, number)
+    where n.reduces or not exists (select from latch where latch.account = %(account)s and cleared_at is null)
+), placed as (
+    insert into intent (ref_id, account, strategy, symbol, session, cause_key, side, leg, quantity, order_type,
+                        time_in_force, limit_price, stop_price, reference_price, reduces, oco, replaces, provenance)
+    select ref_id, %(account)s, strategy, symbol, session, cause_key, side, leg, quantity, order_type, time_in_force,
+           limit_price, stop_price, reference_price, reduces, oco, replaces, provenance::jsonb
+    from new order by number
+    on conflict do nothing
+    returning ref_id
+), standing as (
+    insert into order_state (ref_id, state, epoch) select ref_id, 'submitting', %(epoch)s from placed
+), planned as (
+    insert into order_event (account, ref_id, state, epoch, cause, detail)
+    select %(account)s, ref_id, 'planned', %(epoch)s, 'decided', jsonb_build_object('digest', digest)
+    from new join placed using (ref_id) order by number
+    returning id, ref_id
+), sent as (
+    insert into order_event (account, ref_id, state, epoch, cause, causation)
+    select %(account)s, ref_id, 'submitting', %(epoch)s, 'send', id from planned order by id
+)
+select (select count(*) from ours) as ours, array(select ref_id from placed) as placed
 
 -- name: insert_refusal
 -- A refusal is stored with its rule, limit and observed value (law 6).
@@ -29,32 +68,69 @@ values (%(account)s, %(session)s, %(strategy)s, %(symbol)s, %(side)s, %(rule)s, 
         %(quantity)s, %(message)s, %(provenance)s)
 on conflict do nothing
 
--- name: lock_order
--- One transition of an order at a time.
-select state, epoch, broker_id, filled, average_price, reason from order_state where ref_id = %(ref_id)s for update
+-- name: lock_orders
+-- One transition of an order at a time; and whether entries are stopped now.
+select s.ref_id, i.reduces, s.state, s.filled, s.average_price,
+       exists (select from latch where latch.account = %(account)s and cleared_at is null) as stopped
+from order_state s join intent i using (ref_id)
+where i.account = %(account)s and ref_id = any(%(ref_ids)s) order by ref_id for update of s
 
--- name: move_order
--- Where the order stands now, and how it came there.
-with moved as (
-    update order_state set state = %(state)s, epoch = %(epoch)s, broker_id = coalesce(%(broker_id)s, broker_id),
-        filled = greatest(filled, %(filled)s), average_price = coalesce(%(average_price)s, average_price),
-        reason = %(reason)s, updated_at = now()
-    where ref_id = %(ref_id)s
-    returning ref_id, state, epoch
+-- name: move_orders
+-- Where orders stand now, and how they came there; an event follows from the order's last one unless another is named.
+with step as (
+    select * from rows from (json_to_recordset(%(steps)s::json) as (
+        ref_id uuid, state text, broker_id text, filled numeric, average_price numeric, reason text, cause text,
+        causation bigint, detail jsonb)) with ordinality
+        as s (ref_id, state, broker_id, filled, average_price, reason, cause, causation, detail, number)
+), moved as (
+    update order_state o set state = s.state, epoch = %(epoch)s, broker_id = coalesce(s.broker_id, o.broker_id),
+        filled = s.filled, average_price = s.average_price, reason = s.reason, updated_at = now()
+    from step s where o.ref_id = s.ref_id
 )
-insert into order_event (ref_id, state, epoch, cause, detail)
-select ref_id, state, epoch, %(cause)s, %(detail)s from moved
+insert into order_event (account, ref_id, state, epoch, cause, causation, detail)
+select %(account)s, ref_id, state, %(epoch)s, cause,
+       coalesce(causation, (select max(id) from order_event e where e.ref_id = step.ref_id)), detail
+from step order by number
+
+-- name: adopt_order
+-- An order placed by hand begins in the broker's own state. A sale reduces: no halt takes it back.
+with adopted as (
+    insert into intent (ref_id, account, strategy, symbol, session, cause_key, side, leg, quantity, order_type,
+                        time_in_force, limit_price, stop_price, reference_price, reduces, provenance)
+    values (%(ref_id)s, %(account)s, %(strategy)s, %(symbol)s, %(session)s, %(cause_key)s, %(side)s, 0, %(quantity)s,
+            %(order_type)s, 'gfd', %(limit_price)s, %(stop_price)s, %(reference_price)s, %(reduces)s, %(provenance)s)
+    on conflict do nothing
+    returning ref_id
+), standing as (
+    insert into order_state (ref_id, state, epoch, broker_id, filled, average_price, reason)
+    select ref_id, %(state)s, %(epoch)s, %(broker_id)s, %(filled)s, %(average_price)s, %(reason)s from adopted
+)
+insert into order_event (account, ref_id, state, epoch, cause, detail)
+select %(account)s, ref_id, %(state)s, %(epoch)s, 'adopted', %(detail)s from adopted
+returning ref_id
+
+-- name: replacing
+-- An order that is being replaced, what it is to become, and the event that said so.
+select i.*, s.state, s.epoch, s.broker_id, s.filled, s.average_price, s.reason, s.updated_at, e.id, e.detail
+from order_event e join order_state s using (ref_id) join intent i using (ref_id)
+where ref_id = %(ref_id)s and e.state = 'pending_replace' order by e.id desc limit 1
+
+-- name: chain_end
+-- Where the chain of the account's log ends.
+select seq, hash from chain where account = %(account)s
 
 -- name: open_orders
 -- Orders that may still change, oldest first.
 select i.*, s.state, s.epoch, s.broker_id, s.filled, s.average_price, s.reason, s.updated_at
 from intent i join order_state s using (ref_id)
-where i.account = %(account)s and s.state in ('planned', 'submitting', 'unknown', 'acked', 'partially_filled')
+where i.account = %(account)s and s.state not in ('filled', 'canceled', 'expired', 'expired_unsent', 'rejected')
 order by i.session, i.reduces desc, i.strategy, i.symbol, i.leg
 
 -- name: orders_since
--- All orders of sessions from one on.
-select i.*, s.state, s.epoch, s.broker_id, s.filled, s.average_price, s.reason, s.updated_at
+-- All orders of sessions from one on, without their evidence: to be compared with the broker's.
+select i.ref_id, i.account, i.strategy, i.symbol, i.session, i.cause_key, i.side, i.leg, i.quantity, i.order_type,
+       i.time_in_force, i.limit_price, i.stop_price, i.reference_price, i.reduces, i.oco, i.replaces, i.planned_at,
+       '{}'::jsonb as provenance, s.state, s.epoch, s.broker_id, s.filled, s.average_price, s.reason, s.updated_at
 from intent i join order_state s using (ref_id)
 where i.account = %(account)s and i.session >= %(since)s
 order by i.session, i.reduces desc, i.strategy, i.symbol, i.leg
@@ -64,88 +140,3 @@ order by i.session, i.reduces desc, i.strategy, i.symbol, i.leg
 select (select count(*) from intent where account = %(account)s and session between %(start)s and %(end)s) as orders,
        (select count(*) from refusal where account = %(account)s and session between %(start)s and %(end)s) as refusals,
        (select count(*) from fill where account = %(account)s and session between %(start)s and %(end)s) as fills
-
--- name: insert_fill
--- Booked once, however often the broker tells it.
-insert into fill (account, execution_id, ref_id, broker_id, strategy, symbol, side, quantity, price, fee, session, at)
-values (%(account)s, %(execution_id)s, %(ref_id)s, %(broker_id)s, %(strategy)s, %(symbol)s, %(side)s, %(quantity)s,
-        %(price)s, %(fee)s, %(session)s, %(at)s)
-on conflict (account, execution_id) do nothing
-returning execution_id
-
--- name: strategy_of
--- Whose order a fill belongs to.
-select strategy from intent where ref_id = %(ref_id)s
-
--- name: booked_fills
--- Executions already in the books.
-select execution_id from fill where account = %(account)s and session >= %(since)s
-
--- name: insert_entry
--- The key is unique: a fact is booked once.
-insert into entry (account, key, kind, session, at, memo)
-values (%(account)s, %(key)s, %(kind)s, %(session)s, %(at)s, %(memo)s)
-on conflict (account, key) do nothing
-returning id
-
--- name: insert_posting
--- One line of an entry.
-insert into posting (entry_id, line, ledger_account, amount, strategy, symbol, quantity)
-values (%(entry_id)s, %(line)s, %(ledger_account)s, %(amount)s, %(strategy)s, %(symbol)s, %(quantity)s)
-
--- name: upsert_lot
--- A lot opens, shrinks, or is rescaled.
-insert into lot (account, lot_id, strategy, symbol, session, quantity, cost)
-values (%(account)s, %(lot_id)s, %(strategy)s, %(symbol)s, %(session)s, %(quantity)s, %(cost)s)
-on conflict (account, lot_id) do update set quantity = excluded.quantity, cost = excluded.cost
-
--- name: lots_of
--- Open lots of one strategy and symbol, oldest first, locked: a sale relieves them.
-select lot_id, strategy, symbol, session, quantity, cost from lot
-where account = %(account)s and strategy = %(strategy)s and symbol = %(symbol)s and quantity > 0
-order by session, opened for update
-
--- name: lots_of_symbol
--- Open lots of a symbol from before a session, every strategy's, locked: the session's split rescales them, not later ones.
-select lot_id, strategy, symbol, session, quantity, cost from lot
-where account = %(account)s and symbol = %(symbol)s and session < %(session)s and quantity > 0
-order by session, opened for update
-
--- name: open_lots
--- All open lots.
-select lot_id, strategy, symbol, session, quantity, cost from lot
-where account = %(account)s and quantity > 0 order by session, opened
-
--- name: balances
--- The ledger accounts' sums, debits positive.
-select p.ledger_account, sum(p.amount) as amount from posting p join entry e on e.id = p.entry_id
-where e.account = %(account)s group by p.ledger_account
-
--- name: shares_by_journal
--- Shares by symbol as fills and splits say, to compare with lots and the broker.
-select p.symbol, sum(p.quantity) as quantity from posting p join entry e on e.id = p.entry_id
-where e.account = %(account)s and p.ledger_account = 'positions' group by p.symbol having sum(p.quantity) <> 0
-
--- name: insert_equity
--- A settled session; settling it again with the same books changes nothing.
-insert into equity (account, session, cash, market_value, equity, realized, unrealized, fees, capital, positions)
-values (%(account)s, %(session)s, %(cash)s, %(market_value)s, %(equity)s, %(realized)s, %(unrealized)s, %(fees)s, %(capital)s,
-        %(positions)s)
-on conflict (account, session) do nothing
-returning session
-
--- name: last_equity
--- The newest settled session.
-select * from equity where account = %(account)s order by session desc limit 1
-
--- name: peak_equity
--- The highest close so far: drawdown's anchor.
-select max(equity) as peak from equity where account = %(account)s
-
--- name: equity_curve
--- Settled sessions, oldest first.
-select * from equity where account = %(account)s and session between %(start)s and %(end)s order by session
-
--- name: equity_before
--- The settled session before another: yesterday's equity.
-select equity from equity where account = %(account)s and session < %(session)s order by session desc limit 1

@@ -17,10 +17,16 @@ returning epoch
 -- Given back: the next one need not wait.
 update lease set holder = null, expires_at = clock_timestamp()
 where account = %(account)s and holder = %(holder)s and epoch = %(epoch)s
+returning epoch
 
 -- name: guard_lease
 -- Whether this epoch may still write; the row stays locked until the transaction ends, so nobody takes it meanwhile.
-select epoch from lease
+-- So a writer that stands still within it (paused, cut off) is ended by the server, or its successor would wait with it.
+-- (Statements that travel together do not count as idle; from PostgreSQL 17 on there is a limit for all of it.)
+select epoch, set_config('idle_in_transaction_session_timeout', '5s', true),
+       case when current_setting('server_version_num')::int >= 170000
+            then set_config('transaction_timeout', '9s', true) end as limited
+from lease
 where account = %(account)s and holder = %(holder)s and epoch = %(epoch)s and expires_at > clock_timestamp()
 for share
 

@@ -8,14 +8,14 @@ select min(session) as first, max(session) as last from equity where account = %
 
 -- name: closes
 -- Settled sessions of a range, oldest first, with the lots held at each close.
-select session, cash, market_value, realized, unrealized, fees, capital, positions from equity
+select session, cash, market_value, realized, unrealized, fees, capital, dividends, positions from equity
 where account = %(account)s
   and session between coalesce(%(start)s::date, '-infinity') and coalesce(%(end)s::date, 'infinity')
 order by session
 
 -- name: close_before
 -- The settled session before the range.
-select session, cash, market_value, realized, unrealized, fees, capital, positions from equity
+select session, cash, market_value, realized, unrealized, fees, capital, dividends, positions from equity
 where account = %(account)s and session < %(start)s order by session desc limit 1
 
 -- name: orders
@@ -32,15 +32,34 @@ where i.account = %(account)s and i.session between %(start)s and %(end)s
 order by i.session, i.reduces desc, i.strategy, i.symbol, i.leg
 
 -- name: journal
--- Fills and splits up to the range's end, in the order they were booked.
-select e.kind, f.strategy, f.execution_id, f.ref_id, f.broker_id, f.side, f.quantity, f.price, f.fee, f.at,
-       coalesce(f.symbol, s.symbol) as symbol, e.session, s.numerator, s.denominator, s.origin
+-- Fills and splits up to the range's end that its close counts. place: a split learned late goes before what it changed.
+select e.id, e.kind, e.named, f.strategy, f.execution_id, f.ref_id, f.broker_id, f.side, f.quantity, f.price, f.fee, f.at,
+       coalesce(f.symbol, s.symbol) as symbol, e.session, s.numerator, s.denominator, s.origin,
+       coalesce(case when e.kind = 'split' then (
+           select min(x.id) from entry x join posting p on p.entry_id = x.id
+           where x.account = e.account and x.session >= e.session and p.symbol = s.symbol
+             and p.ledger_account = 'positions') end, e.id) as place
 from entry e
 left join fill f on e.kind = 'fill' and f.account = e.account and e.key = 'fill:' || f.execution_id
 left join split s
   on e.kind = 'split' and e.key = concat_ws(':', 'split', e.account, s.symbol, to_char(s.session, 'YYYY-MM-DD'))
 where e.account = %(account)s and e.kind in ('fill', 'split') and e.session <= %(end)s
+  and e.id <= coalesce((select entry_id from equity where account = %(account)s and session = %(end)s), 'infinity'::float8)
 order by e.id
+
+-- name: flows
+-- Dividends, fees of no fill, and transferred shares at their cost, up to the range's end. What was learned late counts
+-- in the first session whose close has it.
+select e.id, e.id as place, e.kind, p.strategy, p.symbol, p.quantity, p.lot_id,
+       greatest(e.session, (select min(session) from equity q where q.account = e.account and q.entry_id >= e.id))
+           as session,
+       case when p.ledger_account = 'cash' then p.amount else -p.amount end as amount
+from entry e join posting p on p.entry_id = e.id
+where e.account = %(account)s and e.session <= %(end)s
+  and (e.kind, p.ledger_account) in (('dividend', 'cash'), ('fee', 'cash'),
+                                     ('transfer_in', 'positions'), ('transfer_out', 'positions'))
+  and e.id <= coalesce((select entry_id from equity where account = %(account)s and session = %(end)s), 'infinity'::float8)
+order by e.id, p.line
 
 -- name: refusals
 -- Decisions not to act, oldest first.

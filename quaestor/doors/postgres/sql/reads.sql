@@ -37,29 +37,10 @@ order by i.session desc, i.reduces, i.strategy desc, i.symbol desc
 limit %(limit)s
 
 -- name: pnl
--- Realized P&L and fees from the journal, unrealized from open lots at the newest settled close, by strategy and symbol.
-with settled as (select max(session) as session from equity where account = %(account)s),
-booked as (
-    select p.strategy, p.symbol,
-           -coalesce(sum(p.amount) filter (where p.ledger_account = 'realized'), 0) as realized,
-           coalesce(sum(p.amount) filter (where p.ledger_account = 'fees'), 0) as fees
-    from posting p join entry e on e.id = p.entry_id
-    where e.account = %(account)s and p.symbol <> '' group by p.strategy, p.symbol
-),
-open_lots as (
-    select l.strategy, l.symbol, sum(l.quantity * b.close::numeric - l.cost) as unrealized
-    from lot l cross join settled s
-    join lateral (
-        select b.close from instrument i join bar_1d b on b.instrument = i.id
-        where i.symbol = l.symbol and b.session <= s.session order by b.ts desc limit 1
-    ) b on true
-    where l.account = %(account)s and l.quantity > 0 group by l.strategy, l.symbol
-)
-select coalesce(b.strategy, o.strategy) as strategy, coalesce(b.symbol, o.symbol) as symbol,
-       coalesce(b.realized, 0) as realized, coalesce(o.unrealized, 0) as unrealized, coalesce(b.fees, 0) as fees,
-       coalesce(b.realized, 0) + coalesce(o.unrealized, 0) - coalesce(b.fees, 0) as total
-from booked b full join open_lots o using (strategy, symbol)
-order by 1, 2
+-- Realized P&L, dividends and fees from the journal, unrealized from open lots, by strategy and symbol.
+select strategy, symbol, realized, coalesce(unrealized, 0) as unrealized, dividends, fees,
+       realized + coalesce(unrealized, 0) + dividends - fees as total
+from pnl_by_position where account = %(account)s order by strategy, symbol
 
 -- name: equity
 -- The account at its newest settled session.
@@ -67,7 +48,7 @@ select * from equity where account = %(account)s order by session desc limit 1
 
 -- name: equity_by_session
 -- The account, session by session, newest first.
-select session, cash, market_value, equity, realized, unrealized, fees,
+select session, cash, market_value, equity, realized, unrealized, dividends, fees,
        equity - lag(equity) over (order by session) as change
 from equity where account = %(account)s order by session desc limit %(limit)s
 
@@ -80,7 +61,7 @@ order by i.ref_id limit 3
 
 -- name: order_events
 -- What happened to an order, in order.
-select at, state, epoch, cause, detail from order_event where ref_id = %(ref_id)s order by id
+select id, seq, at, state, epoch, cause, causation, detail from order_event where ref_id = %(ref_id)s order by id
 
 -- name: order_fills
 -- Its executions.
@@ -99,7 +80,7 @@ where account = %(account)s order by session desc, strategy, symbol limit %(limi
 -- How much there is.
 select (select count(*) from intent where account = %(account)s) as orders,
        (select count(*) from order_state s join intent i using (ref_id)
-        where i.account = %(account)s and s.state in ('planned', 'submitting', 'unknown', 'acked', 'partially_filled'))
+        where i.account = %(account)s and s.state not in ('filled', 'canceled', 'expired', 'expired_unsent', 'rejected'))
            as open_orders,
        (select count(*) from order_state s join intent i using (ref_id)
         where i.account = %(account)s and s.state = 'unknown') as unknown_orders,
@@ -127,3 +108,26 @@ select session, ok, differences, checked, at from reconcile where account = %(ac
 -- Which server this is, and whether Prefect's own metadata could live in it.
 select current_setting('server_version') as version,
        exists (select from pg_available_extensions where name = 'pg_trgm') as pg_trgm
+
+-- name: events
+-- The log of all orders, in the order of its chain, as the hashes cover it.
+select seq, ref_id::text, state, epoch, cause, coalesce(causation::text, '') as causation, detail::text as detail,
+       to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US') as at, hash
+from order_event where account = %(account)s and seq > %(after)s order by seq limit %(limit)s
+
+-- name: chain_head
+-- Where the chain ends.
+select seq, hash from chain where account = %(account)s
+
+-- name: all_orders
+-- Every order as it stands, with its intent.
+select i.*, s.state from intent i join order_state s using (ref_id) where i.account = %(account)s
+
+-- name: all_fills
+-- Every fill of an order of ours, as text.
+select execution_id, quantity::text, price::text, fee::text from fill
+where account = %(account)s and ref_id is not null
+
+-- name: event_count
+-- How many events of orders there are.
+select count(*) as events from order_event where account = %(account)s
