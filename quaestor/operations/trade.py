@@ -35,7 +35,7 @@ from quaestor.operations.decide import Mandate, Standing, decide
 from quaestor.operations.halt import carry_out
 from quaestor.operations.marks import marked
 from quaestor.operations.outbox import Band, Heard, collect, drain, resolve
-from quaestor.orders import TimeInForce, trimmed
+from quaestor.orders import EXTERNAL, TimeInForce, trimmed
 from quaestor.ports import (
     ActivityStore,
     Alerts,
@@ -190,12 +190,13 @@ async def _tell_orphans(floor: Floor, mandate: Mandate) -> None:
     left = sorted(
         f"{lot.symbol} of {lot.strategy}"
         for lot in lots
-        if lot.strategy not in mandate.weights or lot.symbol not in mandate.symbols
+        if lot.strategy != EXTERNAL and (lot.strategy not in mandate.weights or lot.symbol not in mandate.symbols)
     )
     if left:
         body = (
             f"{', '.join(dict.fromkeys(left))}: held, but not in use any more, so nobody will sell it. Put it back "
-            "into quaestor.toml, sell it by hand at the broker, or sell everything: `quaestor halt --flatten`."
+            "into quaestor.toml, or sell everything: `quaestor halt --flatten`. A sale by hand would be nobody's: the "
+            "books could not take it, and entries would stop."
         )
         await floor.alerts.send(f"{mandate.account}: positions that nobody looks after", body)
 

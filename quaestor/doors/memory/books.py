@@ -18,12 +18,11 @@ from quaestor.dividends import Dividend
 from quaestor.doors.memory.disk import Disk, Disks, Event
 from quaestor.errors import BadInput, BooksDisagree, LeaseHeld
 from quaestor.ledger import FIFO, ZERO, Booked, Equity, Lot, Relief, book_dividend, book_fill, book_split
-from quaestor.orders import Execution, OrderUpdate, Side, State, external_ref, trimmed
+from quaestor.orders import EXTERNAL, Execution, OrderUpdate, Side, State, external_ref, trimmed
 from quaestor.orders import Intent as IntentOf
 from quaestor.ports import Decision, Latch, Lease, Reconciliation, StoredOrder, Terms, Transition
 from quaestor.splits import Split
 
-EXTERNAL = "external"  # whose an order is that was placed by hand
 OURS = 5  # the version of the UUIDs that we make
 
 

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from quaestor.audit import Anchor, digest
 from quaestor.doors.postgres.control import guard, guarding, lost
-from quaestor.doors.postgres.ledger import EXTERNAL, LedgerStore, as_json
+from quaestor.doors.postgres.ledger import LedgerStore, as_json
 from quaestor.lifecycle import Standing
 from quaestor.orders import (
+    EXTERNAL,
     Intent,
     OrderType,
     OrderUpdate,

@@ -43,7 +43,7 @@ from quaestor.ledger import (
     restate_split,
     split_quantity,
 )
-from quaestor.orders import OURS, Execution, Side, trimmed
+from quaestor.orders import EXTERNAL, OURS, Execution, Side, trimmed
 from quaestor.ports import Lease, Reconciliation
 from quaestor.splits import Split
 
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from quaestor.doors.postgres.database import Connection, Database
 
 SQL = queries("books") | queries("ledger")
-EXTERNAL = "external"  # whose an order is that was placed by hand
 TOGETHER = 256  # fills in one commit
 Ours = Callable[[], Awaitable[None]]  # raises LeaseHeld where the lease was lost
 
