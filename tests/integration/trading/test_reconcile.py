@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -196,3 +197,18 @@ async def test_a_halt_stops_entries_and_lets_exits_go_on(desk: Desk) -> None:
     assert desk.fetch(f"select distinct side {AFTER}") == [("sell",)]
     assert (await desk.reconcile()).ok
     assert await desk.latches() == ["halt"], "a clean comparison does not clear a person's switch"
+
+
+async def test_positions_of_a_strategy_that_is_no_longer_in_use_are_told(desk: Desk) -> None:
+    await desk.trade(FIRST, DAY(2005, 2, 24))
+    trade_by_hand(desk, "buy", "AAPL", 10, DAY(2005, 2, 24))
+    ((gone,),) = desk.fetch("select strategy from lot where quantity > 0 order by strategy limit 1")
+    mandate = desk.plan.mandate
+    pairs = zip(mandate.weights, mandate.digests, strict=True)
+    left = {name: (mandate.weights[name], digest) for name, digest in pairs if name != gone}
+    weights, digests = {name: w for name, (w, _) in left.items()}, tuple(digest for _, digest in left.values())
+    desk.plan = replace(desk.plan, mandate=replace(mandate, weights=weights, digests=digests))
+    await desk.trade(FIRST, DAY(2005, 2, 25))
+    (told,) = [alert["body"] for alert in desk.alerts() if "nobody looks after" in alert["title"]]
+    assert f" of {gone}" in told
+    assert "external" not in told, "what a person bought is his to look after"
