@@ -15,12 +15,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 from quaestor.orders import Intent
 
 SEPARATOR = "\x1f"
+VERBATIM = "sha256:"
+_terms = attrgetter(*(each.name for each in fields(Intent) if each.name != "provenance"))
 COVERED = ("seq", "ref_id", "state", "epoch", "cause", "causation", "detail", "at")
 
 
@@ -107,19 +110,22 @@ class Audit:
             problem = f"the anchor knows {self.anchor.seq} events, the log {self.seq}"
             self.flaws.append(Flaw(self.seq, self.account, problem))
 
-    def compare_orders(self, orders: Iterable[tuple[UUID, str, Intent]]) -> None:
-        """Each order's standing and intent against its events; (ref_id, state, intent)."""
+    def compare_orders(self, orders: Iterable[tuple[UUID, str, Intent, str]]) -> None:
+        """Each order's standing and intent against its events; (ref_id, state, intent, its evidence as it is kept)."""
         seen = set()
-        for ref_id, state, intent in orders:
+        for ref_id, state, intent, evidence in orders:
             name = str(ref_id)
             seen.add(name)
-            self.flaws += self._order(name, state, intent)
+            self.flaws += self._order(name, state, intent, evidence)
         self.flaws += [Flaw(0, name, "it has events, but no order") for name in sorted(set(self.states) - seen)]
 
-    def _order(self, name: str, state: str, intent: Intent) -> Iterator[Flaw]:
+    def _order(self, name: str, state: str, intent: Intent, evidence: str) -> Iterator[Flaw]:
         if self.states.get(name) != state:
             yield Flaw(0, name, f"it stands at {state}, but its events end at {self.states.get(name, 'nothing')}")
-        if name in self.digests and self.digests[name] != digest(intent):
+        kept = self.digests.get(name)
+        if kept is not None and kept != (
+            digest(intent, evidence) if kept.startswith(VERBATIM) else _first_digest(intent)
+        ):
             yield Flaw(0, name, "its intent is not the one that was planned")
 
     def compare_fills(self, fills: Iterable[tuple[str, str, str, str]]) -> None:
@@ -136,8 +142,14 @@ def link(previous: bytes, event: Mapping[str, Any]) -> bytes:
     return hashlib.sha256(previous + text.encode()).digest()
 
 
-def digest(intent: Intent) -> str:
-    """A short name of all that an intent says, its provenance included: the same intent, the same name."""
+def digest(intent: Intent, evidence: str) -> str:
+    """A short name of all that an intent says, and of its evidence, letter by letter, as the books keep it."""
+    terms = SEPARATOR.join(_amount(value) if isinstance(value, Decimal) else str(value) for value in _terms(intent))
+    return VERBATIM + hashlib.sha256(f"{terms}{SEPARATOR}{evidence}".encode()).hexdigest()
+
+
+def _first_digest(intent: Intent) -> str:
+    """How intents were named when the books kept their evidence in a form of their own."""
     said = {each.name: getattr(intent, each.name) for each in fields(intent)}
     return hashlib.sha256(json.dumps(_plain(said), sort_keys=True).encode()).hexdigest()
 
@@ -151,5 +163,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
     if isinstance(value, Decimal | float | int):
-        return f"{Decimal(str(value)).normalize():f}"
+        return _amount(Decimal(str(value)))
     return str(value)
+
+
+def _amount(value: Decimal) -> str:
+    return f"{value.normalize():f}"

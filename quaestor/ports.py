@@ -526,7 +526,7 @@ class BookStore(Protocol):
         ...
 
     async def open_orders(self) -> list[StoredOrder]:
-        """Orders that may still change: oldest session first, exits before entries."""
+        """Orders that may still change, their evidence apart: oldest session first, exits before entries."""
         ...
 
     async def orders_since(self, since: dt.date) -> list[StoredOrder]:

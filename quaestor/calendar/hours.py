@@ -74,6 +74,7 @@ def postmarket_end(day: dt.date) -> dt.datetime:
     return _instant(day, "postmarket")
 
 
+@lru_cache(maxsize=1 << 14)  # a gate asks for the same two a hundred times a second
 def _instant(day: dt.date, name: str) -> dt.datetime:
     instant: dt.datetime = _hours()[name][days.place(day)]
     return instant.astimezone(dt.UTC)

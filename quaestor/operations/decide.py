@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 
 FLATTEN = "flatten"  # the latch of a halt that also sells what is held
-CHECKED = tuple(each.name for each in fields(Check))
 
 
 @dataclass(frozen=True)
@@ -163,17 +162,15 @@ def provenance(want: Wanted, checks: Sequence[Check], equity: Decimal, run: Run)
             "held": str(trimmed(want.held)),
             "wanted": str(trimmed(want.wanted)),
         },
-        "checks": [_plainly(check) for check in checks],
+        "checks": [
+            {"rule": rule, "unit": unit, "limit": limit, "observed": observed, "ok": ok}
+            for rule, unit, limit, observed, ok in checks
+        ],
         "signal_flow_run_id": signal.flow_run_id,
         "flow_run_id": run.flow_run_id,
         "code_commit": run.commit,
         "config_digest": run.config_digest,
     }
-
-
-def _plainly(check: Check) -> dict[str, Any]:
-    """As `asdict` has it, at a tenth of its price: there are forty a decision."""
-    return {name: getattr(check, name) for name in CHECKED}
 
 
 async def _references(

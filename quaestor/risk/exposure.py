@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from quaestor.orders import Intent, Side
+from quaestor.orders import Intent
 from quaestor.risk.rule import UNKNOWN, ZERO, Rule, Verdict, share
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ def _settled_cash(order: Intent, picture: Picture, limits: RiskSection) -> Verdi
 
 def _usable(picture: Picture, limits: RiskSection, unsettled: Decimal) -> Decimal:
     """Cash before this decision, less the buffer, less what orders on their way will spend."""
-    bought = sum((i.notional for i in picture.passed if i.side is Side.BUY), ZERO)
-    return (picture.cash + bought - unsettled) * (1 - limits.cash_buffer) - picture.coming()
+    tally = picture.tally
+    return (picture.cash + tally.bought - unsettled) * (1 - limits.cash_buffer) - tally.spent
 
 
 EXPOSURE: tuple[Rule, ...] = (

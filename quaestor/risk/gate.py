@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quaestor.orders import Intent, Side
 from quaestor.risk.exits import EXITS
@@ -14,7 +14,7 @@ from quaestor.risk.exposure import EXPOSURE
 from quaestor.risk.loss import LOSS
 from quaestor.risk.market import MARKET
 from quaestor.risk.rate import RATE
-from quaestor.risk.rule import ZERO, Rule, Scope, Verdict
+from quaestor.risk.rule import ZERO, Rule
 from quaestor.risk.sanity import MOST, SANITY
 from quaestor.risk.trust import TRUST
 
@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from quaestor.risk.picture import Picture
 
 RULES: tuple[Rule, ...] = (*SANITY, *EXITS, *TRUST, *MARKET, *EXPOSURE, *RATE, *LOSS)
+ENTRY_RULES = tuple(rule for rule in RULES if rule.scope != "exits")
+EXIT_RULES = tuple(rule for rule in RULES if rule.scope != "entries")
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """One rule's verdict on one order; limit and observed in the rule's unit."""
 
     rule: str
@@ -58,20 +59,13 @@ def gate(order: Intent, picture: Picture, limits: RiskSection) -> list[Check]:
 
     An order that fails sanity is measured no further: its quantity or price may be no number at all.
     """
-    kind: Scope = "exits" if order.reduces else "entries"
     checks: list[Check] = []
-    for rule in RULES:
-        if rule.scope not in {"all", kind}:
-            continue
-        checks.append(_check(rule, rule.judge(order, picture, limits)))
-        if rule.scope == "all" and not checks[-1].ok:
+    for name, unit, scope, _, judge, _ in EXIT_RULES if order.reduces else ENTRY_RULES:
+        limit, observed, ok = judge(order, picture, limits)
+        checks.append(Check(name, unit, str(limit), str(observed), ok))
+        if scope == "all" and not ok:
             break
     return checks
-
-
-def _check(rule: Rule, verdict: Verdict) -> Check:
-    limit, observed, ok = verdict
-    return Check(rule.name, rule.unit, str(limit), str(observed), ok)
 
 
 def refusal(order: Intent, failed: Check, provenance: Mapping[str, Any]) -> Refusal:

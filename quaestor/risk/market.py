@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING
 
@@ -45,15 +44,14 @@ def _auction(order: Intent, picture: Picture, limits: RiskSection) -> Verdict:
     if not is_session(order.session):
         return "outside", "no session", False
     now, opens, closes = picture.live.now, session_open(order.session), session_close(order.session)
-    early, late = dt.timedelta(minutes=limits.quiet_open), dt.timedelta(minutes=limits.quiet_close)
-    opening, closing = opens - early <= now < opens + early, closes - late <= now < closes
+    opening = -60 * limits.quiet_open <= (now - opens).total_seconds() < 60 * limits.quiet_open
+    closing = 0 < (closes - now).total_seconds() <= 60 * limits.quiet_close
     observed = "opening" if opening else "closing" if closing else "outside"
     return "outside", observed, observed == "outside"
 
 
 def _self_cross(order: Intent, picture: Picture, _: RiskSection) -> Verdict:
-    sales = (i for i, _ in picture.on_their_way() if i.symbol == order.symbol and i.side is Side.SELL)
-    against = sum(1 for sale in sales if _meet(order, sale))
+    against = sum(1 for sale in picture.tally.sales.get(order.symbol, ()) if _meet(order, sale))
     return 0, against, against == 0
 
 

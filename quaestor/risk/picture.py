@@ -12,6 +12,7 @@ from functools import cached_property
 from quaestor.orders import Intent, Side
 from quaestor.risk.record import Record
 from quaestor.risk.rule import ZERO
+from quaestor.risk.tally import Holdings, Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,9 @@ class Picture:
     def after(self, intent: Intent) -> Picture:
         """The picture once this order is on its way: its cash is spoken for, its exposure counts."""
         spent = intent.notional if intent.side is Side.BUY else ZERO
-        return replace(self, cash=self.cash - spent, passed=(*self.passed, intent))
+        following = replace(self, cash=self.cash - spent, passed=(*self.passed, intent))
+        following.__dict__.update(tally=self.tally.after(intent), holdings=self.holdings)  # they are not counted anew
+        return following
 
     def last(self, symbol: str) -> Decimal | None:
         """The last price: the middle of a sound quote, else the last close."""
@@ -120,35 +123,28 @@ class Picture:
         yield from ((intent, intent.quantity) for intent in self.passed)
 
     @cached_property
-    def _coming(self) -> dict[str, Decimal]:
-        """Dollars of entries on their way, by symbol."""
-        coming: dict[str, Decimal] = {}
-        for intent, left in self.on_their_way():
-            if intent.side is Side.BUY:
-                coming[intent.symbol] = coming.get(intent.symbol, ZERO) + left * intent.reference_price
-        return coming
+    def tally(self) -> Tally:
+        """What orders on their way add up to."""
+        return Tally.of(((order.intent, order.left) for order in self.working), self.passed)
 
-    def coming(self, symbol: str | None = None) -> Decimal:
-        """Dollars of entries on their way, in one symbol or in all."""
-        return sum(self._coming.values(), ZERO) if symbol is None else self._coming.get(symbol, ZERO)
+    @cached_property
+    def holdings(self) -> Holdings:
+        """What positions are worth."""
+        return Holdings.of(self.shares, self.prices)
 
     def exposure(self, symbol: str | None = None) -> Decimal:
         """Market value of positions, long or short, and of entries on their way; in one symbol or in all."""
-        return sum((abs(value) for value in self._held(symbol)), ZERO) + self.coming(symbol)
+        if symbol is None:
+            return self.holdings.gross + self.tally.spent
+        return self.holdings.by_symbol.get(symbol, ZERO) + self.tally.entries.get(symbol, ZERO)
 
     def net(self) -> Decimal:
         """The same, with what is owed set against what is owned."""
-        return sum(self._held(None), ZERO) + self.coming()
-
-    def _held(self, symbol: str | None) -> Iterator[Decimal]:
-        for (_, name), quantity in self.shares.items():
-            if quantity and symbol in {None, name}:
-                yield quantity * self.prices[name]
+        return self.holdings.net + self.tally.spent
 
     def positions(self) -> frozenset[str]:
         """Symbols that are held or about to be."""
-        held = {symbol for (_, symbol), quantity in self.shares.items() if quantity}
-        return frozenset(held | set(self._coming))
+        return frozenset(self.holdings.by_symbol.keys() | self.tally.entries.keys())
 
     def sellable(self, strategy: str, symbol: str, order: Intent | None = None) -> Decimal:
         """Shares of the strategy that no order sells yet; orders that cancel each other are counted once.

@@ -6,9 +6,10 @@ A *close* is one order that sold; its fills are one fact, however many there wer
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from itertools import takewhile
 
 from quaestor.risk.rule import ZERO
@@ -41,28 +42,42 @@ class Record:
 
     def realized(self, since: dt.date) -> Decimal:
         """Gains less losses of what was sold from that session on."""
-        return sum((sale.realized for sale in self.sales if sale.session >= since), ZERO)
+        return sum((sale.realized for sale in takewhile(lambda sale: sale.session >= since, self.sales)), ZERO)
 
     def losses(self) -> int:
         """Losing closes in a row, up to now."""
-        return sum(1 for _ in takewhile(lambda gain: gain < 0, (gain for _, _, gain in self._closes())))
+        return self._streak
 
     def last_loss(self, symbol: str | None = None) -> dt.date | None:
         """The session of the newest losing close, of a symbol or of all."""
-        sold = ((name, session) for name, session, gain in self._closes() if gain < 0)
-        return next((session for name, session in sold if symbol in {None, name}), None)
+        return self._losses.get(symbol)
 
     def unsettled(self, session: dt.date) -> Decimal:
         """Proceeds that are not ours to spend by that session."""
         from quaestor.calendar import settles
 
-        return sum((sale.proceeds for sale in self.sales if settles(sale.session) > session), ZERO)
+        return sum((sale.proceeds for sale in takewhile(lambda s: settles(s.session) > session, self.sales)), ZERO)
 
-    def _closes(self) -> Iterator[tuple[str, dt.date, Decimal]]:
+    @cached_property
+    def _closes(self) -> tuple[tuple[str, dt.date, Decimal], ...]:
         """Symbol, last session and gain of each order that sold, newest first."""
         gains: dict[str, Decimal] = {}
         newest: dict[str, Sale] = {}
         for sale in self.sales:
             gains[sale.order] = gains.get(sale.order, ZERO) + sale.realized
             newest.setdefault(sale.order, sale)
-        return ((sale.symbol, sale.session, gains[order]) for order, sale in newest.items())
+        return tuple((sale.symbol, sale.session, gains[order]) for order, sale in newest.items())
+
+    @cached_property
+    def _streak(self) -> int:
+        return sum(1 for _ in takewhile(lambda close: close[2] < 0, self._closes))
+
+    @cached_property
+    def _losses(self) -> dict[str | None, dt.date]:
+        """The newest losing close by symbol; under None that of all."""
+        newest: dict[str | None, dt.date] = {}
+        for symbol, session, gain in self._closes:
+            if gain < 0:
+                newest.setdefault(symbol, session)
+                newest.setdefault(None, session)
+        return newest

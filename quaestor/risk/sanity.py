@@ -123,7 +123,8 @@ def _duplicate(order: Intent, picture: Picture, limits: RiskSection) -> Verdict:
     """In this decision, and among what was sent inside the window; an order is no duplicate of its pair, nor of the
     one it replaces.
     """
-    same = [other for other in picture.passed if _same(order, other)]
+    alike = picture.tally.passed.get((order.strategy, order.symbol, order.side), ())
+    same = [other for other in alike if _same(order, other)]
     if picture.live is not None:
         since = picture.live.now.timestamp() - limits.duplicate_window
         same += [a.intent for a in picture.live.recent if a.at.timestamp() > since and _same(order, a.intent)]

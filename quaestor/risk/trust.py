@@ -65,7 +65,11 @@ def _clock_back(_: Intent, picture: Picture, limits: RiskSection) -> Verdict:
         return "forward", DAILY_BARS if picture.live is None else "forward", True
     now, newest = picture.live.now, picture.live.newest
     ok = now >= newest - dt.timedelta(seconds=float(limits.max_clock_skew))
-    return f"from {newest:%Y-%m-%dT%H:%M:%SZ}", f"{now:%Y-%m-%dT%H:%M:%SZ}", ok
+    return f"from {_told(newest)}", _told(now), ok
+
+
+def _told(at: dt.datetime) -> str:
+    return at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 TRUST: tuple[Rule, ...] = (

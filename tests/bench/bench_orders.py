@@ -46,7 +46,7 @@ from quaestor.sizing import Wanted
 
 ACCOUNT, STRATEGY = "main", "bench"
 D = Decimal
-RUNS, ORDERS = 5, 500
+RUNS, ORDERS, KNOWN = 5, 500, 1000
 GROUP, SECONDS, WARM = 64, 6.0, 4
 CASH = D(10**12)
 PRICE = D("100.00")
@@ -108,7 +108,7 @@ async def _waits(shop: Workshop) -> list[tuple[list[float], list[float]]]:
         async with floor.database.transaction() as connection:
             await connection.execute(b"create table bare (id uuid primary key, body text)")
         await floor.broker.open_session(DAYS[1])
-        await _run(floor, -1, 100)  # statements are prepared, pages are there
+        await _run(floor, -1, KNOWN)  # an account that has traded before: statements are prepared, plans know its size
         shop.settle("waits", vacuum=True)
         return [await _run(floor, run, ORDERS) for run in range(RUNS)]
 

@@ -21,6 +21,7 @@ from quaestor.doors.postgres.control import LeaseStore
 from quaestor.doors.postgres.database import Database
 from quaestor.doors.postgres.reads import Reads
 from quaestor.errors import BooksDisagree
+from quaestor.jsons import as_json
 from quaestor.orders import Execution, Intent, Side, State
 from quaestor.ports import Decision, Lease, Run, Transition
 from quaestor.risk import Refusal
@@ -155,9 +156,10 @@ async def test_logs_are_append_only(traded: Database, table: str, statement: str
 
 
 def test_an_intent_has_one_digest_however_its_numbers_are_written() -> None:
-    assert digest(INTENT) == digest(replace(INTENT, quantity=D("100.000000"), reference_price=D(405)))
-    assert digest(INTENT) != digest(replace(INTENT, quantity=D(101)))
-    assert digest(INTENT) != digest(replace(INTENT, provenance=WHY | {"weight": 0.33}))
+    why = as_json(WHY)
+    assert digest(INTENT, why) == digest(replace(INTENT, quantity=D("100.000000"), reference_price=D(405)), why)
+    assert digest(INTENT, why) != digest(replace(INTENT, quantity=D(101)), why)
+    assert digest(INTENT, why) != digest(INTENT, as_json(WHY | {"weight": 0.33}))
 
 
 @pytest.mark.parametrize("text", ["", "7", "7:xyz", "x:" + "0" * 64, "7:" + "0" * 63])
@@ -188,3 +190,25 @@ async def test_a_log_from_before_the_chain_is_linked_as_it_stands(empty_uri: str
     with Reads(empty_uri, "main") as reads:
         found = reads.audit()
     assert (found.flaws, found.seq) == ([], 3)
+
+
+async def test_an_intent_from_before_its_evidence_was_kept_verbatim_has_the_digest_it_was_given(empty_uri: str) -> None:
+    with migrate._connection(empty_uri) as connection:
+        command.upgrade(migrate._config(connection), "0007")
+    with psycopg.connect(empty_uri) as connection:
+        connection.execute(b"""
+            insert into intent (ref_id, account, strategy, symbol, session, cause_key, side, leg, quantity, order_type,
+                                time_in_force, reference_price, reduces, provenance)
+            values ('09a913b4-b683-5a5c-951c-a57c9e849ec2', 'main', 's', 'A', '2012-01-04', 'c', 'buy', 0, 1, 'market',
+                    'gfd', 10, false, '{"weight": 0.5, "whole": 1.0, "text": "\xc3\xbcn\xc3\xaf"}');
+            insert into order_state (ref_id, state, epoch) select ref_id, 'planned', 1 from intent;
+            insert into order_event (account, ref_id, state, epoch, cause, detail) select 'main', ref_id, 'planned', 1,
+                'c', '{"digest": "c5a1ff838c9b540fadd88468bff0930929255e8e915b84b77d62af70c9c8792f"}' from intent
+        """)
+    migrate.upgrade(empty_uri)
+    with Reads(empty_uri, "main") as reads:
+        assert (reads.audit().flaws, reads.audit().seq) == ([], 1)
+    with psycopg.connect(empty_uri) as connection:
+        connection.execute(b"alter table intent disable trigger user; update intent set provenance = '{}'")
+    with Reads(empty_uri, "main") as reads:
+        assert [flaw.problem for flaw in reads.audit().flaws] == ["its intent is not the one that was planned"]

@@ -314,7 +314,6 @@ class BooksContract:
         assert order.ref_id == external_ref("main", "hand-1")
         assert (order.intent.strategy, order.intent.session, order.state) == ("external", DAY, State.ACKED)
         assert (order.intent.order_type, order.intent.stop_price, order.broker_id) == (OrderType.STOP, D(410), "hand-1")
-        assert order.intent.provenance == {"origin": "EXTERNAL", "broker_id": "hand-1"}
         fill = execution(None, 5, "400.00", broker_id="hand-1")
         assert await books.book_executions([fill], lease) == [fill]
         assert [lot.strategy for lot in await books.lots()] == ["external"]

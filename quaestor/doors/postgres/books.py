@@ -7,7 +7,6 @@ with its event; a fill with its entry, postings and lots. Every write is guarded
 from __future__ import annotations
 
 import datetime as dt
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -16,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from quaestor.audit import Anchor, digest
 from quaestor.doors.postgres.control import guard, guarding, lost
-from quaestor.doors.postgres.ledger import LedgerStore, as_json
+from quaestor.doors.postgres.ledger import LedgerStore
+from quaestor.jsons import as_json
 from quaestor.lifecycle import Standing
 from quaestor.orders import (
     EXTERNAL,
@@ -70,17 +70,17 @@ class BookStore(LedgerStore):
             for intent in decision.intents:
                 await self._plan(connection, intent, lease, "decided")
             for refusal in decision.refusals:
-                row = asdict(refusal) | {"provenance": json.dumps(refusal.provenance)}
+                row = asdict(refusal) | {"provenance": as_json(refusal.provenance)}
                 await self._execute(connection, "insert_refusal", **row)
             return True
 
     async def place(self, intents: Sequence[Intent], lease: Lease) -> list[bool]:
         """Commit intents that are sent at once, already SUBMITTING; which are new and may go. One round trip."""
+        evidence = [as_json(intent.provenance) for intent in intents]
         rows = [
-            {name: getattr(intent, name) for name in PLACED} | {"ref_id": intent.ref_id, "digest": digest(intent)}
-            for intent in intents
+            {name: getattr(intent, name) for name in PLACED} | {"ref_id": intent.ref_id, "digest": digest(intent, why)}
+            for intent, why in zip(intents, evidence, strict=True)
         ]
-        evidence = [json.dumps(intent.provenance) for intent in intents]
         new = {"orders": as_json(rows), "provenance": evidence}
         (row,) = await self._fetch("place_intents", holder=lease.holder, epoch=lease.epoch, **new)
         if not row["ours"]:
@@ -91,8 +91,9 @@ class BookStore(LedgerStore):
     async def _plan(
         self, connection: Connection, intent: Intent, lease: Lease, cause: str, causation: int | None = None
     ) -> None:
-        row = asdict(intent) | {"ref_id": intent.ref_id, "provenance": json.dumps(intent.provenance)}
-        log = {"epoch": lease.epoch, "cause": cause, "causation": causation, "digest": digest(intent)}
+        evidence = as_json(intent.provenance)
+        row = {name: getattr(intent, name) for name in PLACED} | {"ref_id": intent.ref_id, "provenance": evidence}
+        log = {"epoch": lease.epoch, "cause": cause, "causation": causation, "digest": digest(intent, evidence)}
         await self._execute(connection, "insert_intent", **row, **log)
 
     async def open_orders(self) -> list[StoredOrder]:
@@ -148,8 +149,8 @@ class BookStore(LedgerStore):
             "session": update.session or session,
             "reference_price": update.limit_price or update.average_price or Decimal(0),
             "reduces": update.side is Side.SELL,
-            "provenance": json.dumps({"origin": "EXTERNAL", "broker_id": update.broker_id}),
-            "detail": json.dumps({"broker_id": update.broker_id, "filled": str(update.filled)}),
+            "provenance": as_json({"origin": "EXTERNAL", "broker_id": update.broker_id}),
+            "detail": as_json({"broker_id": update.broker_id, "filled": str(update.filled)}),
             "epoch": lease.epoch,
         }
         names = ("broker_id", "symbol", "side", "quantity", "order_type", "limit_price", "stop_price")

@@ -12,7 +12,6 @@ tried again each time the broker tells it; once it fits (a split was learned lat
 from __future__ import annotations
 
 import datetime as dt
-import json
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -25,6 +24,7 @@ from quaestor.doors.postgres.control import SQL as CONTROL
 from quaestor.doors.postgres.control import guard, guarding
 from quaestor.doors.postgres.sql import queries
 from quaestor.errors import BadInput, BooksDisagree
+from quaestor.jsons import as_json
 from quaestor.ledger import (
     FIFO,
     SHARE,
@@ -213,7 +213,7 @@ class LedgerStore:
         return held
 
     async def _suspect(self, execution: Execution, reason: str, lease: Lease) -> BooksDisagree:
-        told = json.dumps(asdict(execution), default=str)
+        told = as_json(asdict(execution))
         row = {"execution_id": execution.execution_id, "reason": reason, "execution": told}
         async with self._database.transaction() as connection:
             await guard(connection, lease)
@@ -313,7 +313,7 @@ class LedgerStore:
 
     async def settle(self, equity: Equity, positions: dict[str, Any], lease: Lease) -> None:
         """Keep the account's value at a session's close: the session is settled, and stays as it is."""
-        row = asdict(equity) | {"equity": equity.equity, "positions": json.dumps(positions, default=str)}
+        row = asdict(equity) | {"equity": equity.equity, "positions": as_json(positions)}
         await self._guarded("insert_equity", lease, **row)
 
     async def last_equity(self) -> Equity | None:
@@ -348,7 +348,7 @@ class LedgerStore:
 
     async def keep_reconciliation(self, outcome: Reconciliation, flow_run_id: str | None, lease: Lease) -> None:
         """Keep the outcome of a comparison with the broker."""
-        parts = {"differences": json.dumps(outcome.differences), "checked": json.dumps(outcome.checked)}
+        parts = {"differences": as_json(outcome.differences), "checked": as_json(outcome.checked)}
         head = {"session": outcome.session, "ok": outcome.ok, "flow_run_id": flow_run_id}
         await self._guarded("insert_reconcile", lease, **head, **parts)
 
@@ -375,11 +375,6 @@ class LedgerStore:
 def _fields(value: Execution | Posting | Lot) -> dict[str, Any]:
     """What `asdict` says of a value whose fields are plain, at a tenth of its price."""
     return {name: getattr(value, name) for name in value.__slots__}
-
-
-def as_json(rows: Any) -> str:
-    """Rows for `json_to_recordset`: one parameter, however many columns; amounts as text, so none is rounded."""
-    return json.dumps(rows, default=str)
 
 
 def _through(splits: Iterable[Split], row: Mapping[str, Any]) -> Decimal:

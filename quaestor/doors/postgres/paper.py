@@ -13,7 +13,6 @@ after the other in the order they came; each is answered after the commit that h
 from __future__ import annotations
 
 import datetime as dt
-import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from quaestor.doors.postgres.paper_rows import COLUMNS, after, columns, executio
 from quaestor.doors.postgres.sql import queries
 from quaestor.errors import BadInput, BrokerRejected
 from quaestor.exchange import Costs
+from quaestor.jsons import as_json
 from quaestor.ledger import dividend_cash, split_quantity
 from quaestor.matching import Met, Quote, meet
 from quaestor.orders import (
@@ -149,7 +149,7 @@ class PaperBroker:
             "symbols": list({row["symbol"] for row in rows}),
             "ref_ids": list(refs),
         }
-        orders = json.dumps([{name: row[name] for name in COLUMNS} for row in rows], default=str)
+        orders = as_json([{name: row[name] for name in COLUMNS} for row in rows])
         taken = await self._fetch("admit_purchases", orders=orders, **common)
         return [update_of(row) for row in rows] if taken else []
 
@@ -443,7 +443,7 @@ class PaperBroker:
                 stands.append({**standing, "at": closes if standing["state"] == State.EXPIRED else at})
         async with connection.pipeline():
             await self._execute_many(connection, "insert_executions", fills)
-            await self._execute_many(connection, "change_positions", moves)
+            await self._execute_many(connection, "change_positions", moves, session=session)
             await self._execute_many(connection, "update_orders", stands)
             await self._execute(connection, "add_cash", amount=cash)
             await self._execute(connection, "reserve_anew")
@@ -469,6 +469,6 @@ class PaperBroker:
     async def _execute(self, connection: Connection, name: str, **parameters: Any) -> Any:
         return await connection.execute(SQL[name], {"alias": self._alias, **parameters})
 
-    async def _execute_many(self, connection: Connection, name: str, rows: Sequence[dict[str, Any]]) -> None:
+    async def _execute_many(self, connection: Connection, name: str, rows: Sequence[Row], **common: Any) -> None:
         if rows:
-            await self._execute(connection, name, rows=json.dumps(rows, default=str))
+            await self._execute(connection, name, rows=as_json(rows), **common)

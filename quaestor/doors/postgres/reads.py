@@ -86,7 +86,8 @@ class Reads:
             audit.read(events)
         head = self.row("chain_head")
         audit.end(Anchor(head["seq"], head["hash"].hex()) if head else None)
-        audit.compare_orders((row["ref_id"], row["state"], intent_of(row)) for row in self.rows("all_orders"))
+        orders = self.rows("all_orders")
+        audit.compare_orders((row["ref_id"], row["state"], intent_of(row), row["evidence"]) for row in orders)
         audit.compare_fills(tuple(row.values()) for row in self.rows("all_fills"))
         return audit
 

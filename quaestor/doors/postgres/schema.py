@@ -29,7 +29,7 @@ from sqlalchemy import (
     Uuid,
     func,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB, TIMESTAMP
 
 from quaestor.bars import DAILY, TIMEFRAMES
 
@@ -293,7 +293,7 @@ intent = Table(
     Column("reduces", Boolean, nullable=False),
     _text("oco", default=""),
     Column("replaces", Uuid, nullable=True),
-    Column("provenance", JSONB, nullable=False),
+    Column("provenance", JSON, nullable=False),
     _time("planned_at", now=True),
     UniqueConstraint("account", "symbol", "strategy", "session", "cause_key", "side", "leg"),
     CheckConstraint("quantity > 0", name="quantity"),
@@ -602,6 +602,7 @@ paper_position = Table(
     _text("alias", primary_key=True),
     _text("symbol", primary_key=True),
     Column("quantity", Numeric(20, 6), nullable=False),
+    Column("since", Date, nullable=False),
     schema="paper",
 )
 

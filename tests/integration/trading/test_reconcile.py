@@ -103,9 +103,9 @@ def trade_by_hand(desk: Desk, side: str, symbol: str, quantity: int, session: dt
     desk.execute(f"{execution} values (%s, %s, 'paper', %s, 90, 0, %s, %s)", uuid.uuid4(), order, quantity, session, at)
     desk.execute("update paper.account set cash = cash - %s", sign * quantity * 90)
     desk.execute(
-        """insert into paper.position as p values ('paper', %s, %s)
+        """insert into paper.position as p values ('paper', %s, %s, %s)
            on conflict (alias, symbol) do update set quantity = p.quantity + excluded.quantity""",
-        symbol, sign * quantity,
+        symbol, sign * quantity, session,
     )  # fmt: skip
 
 

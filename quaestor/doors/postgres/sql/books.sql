@@ -44,7 +44,7 @@ with ours as (
     insert into intent (ref_id, account, strategy, symbol, session, cause_key, side, leg, quantity, order_type,
                         time_in_force, limit_price, stop_price, reference_price, reduces, oco, replaces, provenance)
     select ref_id, %(account)s, strategy, symbol, session, cause_key, side, leg, quantity, order_type, time_in_force,
-           limit_price, stop_price, reference_price, reduces, oco, replaces, provenance::jsonb
+           limit_price, stop_price, reference_price, reduces, oco, replaces, provenance::json
     from new order by number
     on conflict do nothing
     returning ref_id
@@ -120,8 +120,10 @@ where ref_id = %(ref_id)s and e.state = 'pending_replace' order by e.id desc lim
 select seq, hash from chain where account = %(account)s
 
 -- name: open_orders
--- Orders that may still change, oldest first.
-select i.*, s.state, s.epoch, s.broker_id, s.filled, s.average_price, s.reason, s.updated_at
+-- Orders that may still change, without their evidence, oldest first.
+select i.ref_id, i.account, i.strategy, i.symbol, i.session, i.cause_key, i.side, i.leg, i.quantity, i.order_type,
+       i.time_in_force, i.limit_price, i.stop_price, i.reference_price, i.reduces, i.oco, i.replaces, i.planned_at,
+       '{}'::json as provenance, s.state, s.epoch, s.broker_id, s.filled, s.average_price, s.reason, s.updated_at
 from intent i join order_state s using (ref_id)
 where i.account = %(account)s and s.state not in ('filled', 'canceled', 'expired', 'expired_unsent', 'rejected')
 order by i.session, i.reduces desc, i.strategy, i.symbol, i.leg
@@ -130,7 +132,7 @@ order by i.session, i.reduces desc, i.strategy, i.symbol, i.leg
 -- All orders of sessions from one on, without their evidence: to be compared with the broker's.
 select i.ref_id, i.account, i.strategy, i.symbol, i.session, i.cause_key, i.side, i.leg, i.quantity, i.order_type,
        i.time_in_force, i.limit_price, i.stop_price, i.reference_price, i.reduces, i.oco, i.replaces, i.planned_at,
-       '{}'::jsonb as provenance, s.state, s.epoch, s.broker_id, s.filled, s.average_price, s.reason, s.updated_at
+       '{}'::json as provenance, s.state, s.epoch, s.broker_id, s.filled, s.average_price, s.reason, s.updated_at
 from intent i join order_state s using (ref_id)
 where i.account = %(account)s and i.session >= %(since)s
 order by i.session, i.reduces desc, i.strategy, i.symbol, i.leg

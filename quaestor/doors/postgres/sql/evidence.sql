@@ -26,7 +26,7 @@ select i.ref_id, i.session, i.strategy, i.symbol, i.side, i.quantity, i.referenc
        i.provenance #> '{strategy,parameters}' as parameters,
        (i.provenance #>> '{target,weight}')::float8 as target,
        i.provenance #>> '{bars,0,bar_end}' as bar_end, (i.provenance #>> '{bars,0,close}')::numeric as bar_close,
-       jsonb_array_length(coalesce(i.provenance -> 'checks', '[]')) as checks
+       json_array_length(coalesce(i.provenance -> 'checks', '[]')) as checks
 from intent i join order_state s using (ref_id)
 where i.account = %(account)s and i.session between %(start)s and %(end)s
 order by i.session, i.reduces desc, i.strategy, i.symbol, i.leg

@@ -155,14 +155,13 @@ where e.alias = %(alias)s and e.session >= %(since)s order by e.number
 select symbol, quantity from paper.position where alias = %(alias)s and quantity <> 0 order by symbol
 
 -- name: change_position
--- What fills do to shares.
-insert into paper.position as p (alias, symbol, quantity) values (%(alias)s, %(symbol)s, %(change)s)
-on conflict (alias, symbol) do update set quantity = p.quantity + excluded.quantity
+-- What a split that was learned late does to shares.
+update paper.position set quantity = quantity + %(change)s where alias = %(alias)s and symbol = %(symbol)s
 
 -- name: change_positions
 -- What many fills do to shares.
-insert into paper.position as p (alias, symbol, quantity)
-select %(alias)s, symbol, sum(change) from json_to_recordset(%(rows)s::json) as m (symbol text, change numeric)
+insert into paper.position as p (alias, symbol, quantity, since)
+select %(alias)s, symbol, sum(change), %(session)s from json_to_recordset(%(rows)s::json) as m (symbol text, change numeric)
 group by symbol
 on conflict (alias, symbol) do update set quantity = p.quantity + excluded.quantity
 
@@ -193,8 +192,7 @@ select session from paper.applied_split where alias = %(alias)s and symbol = %(s
 
 -- name: begun
 -- Symbols that were ever traded, and since when.
-select o.symbol, min(e.session) as first from paper.execution e join paper."order" o on o.id = e.order_id
-where e.alias = %(alias)s group by o.symbol
+select symbol, since as first from paper.position where alias = %(alias)s
 
 -- name: changes
 -- What fills did to a symbol's shares before a session, in their order.

@@ -121,7 +121,7 @@ select seq, hash from chain where account = %(account)s
 
 -- name: all_orders
 -- Every order as it stands, with its intent.
-select i.*, s.state from intent i join order_state s using (ref_id) where i.account = %(account)s
+select i.*, i.provenance::text as evidence, s.state from intent i join order_state s using (ref_id) where i.account = %(account)s
 
 -- name: all_fills
 -- Every fill of an order of ours, as text.

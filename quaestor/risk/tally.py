@@ -1,0 +1,75 @@
+"""The tally: what positions and orders on their way add up to.
+
+It is kept up as each order passes, so that the price of judging one does not grow with those before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from quaestor.orders import Intent, Side
+from quaestor.risk.rule import ZERO
+
+Kind = tuple[str, str, Side]  # strategy, symbol, side
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """Dollars of positions at the reference prices: long or short, and with what is owed set against what is owned."""
+
+    gross: Decimal
+    net: Decimal
+    by_symbol: Mapping[str, Decimal]  # gross
+
+    @classmethod
+    def of(cls, shares: Mapping[tuple[str, str], Decimal], prices: Mapping[str, Decimal]) -> Holdings:
+        """`shares` by strategy and symbol, `prices` by symbol."""
+        values = [(symbol, quantity * prices[symbol]) for (_, symbol), quantity in shares.items() if quantity]
+        by_symbol: dict[str, Decimal] = {}
+        for symbol, value in values:
+            by_symbol[symbol] = by_symbol.get(symbol, ZERO) + abs(value)
+        return cls(sum(by_symbol.values(), ZERO), sum((value for _, value in values), ZERO), by_symbol)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Orders that may still fill. Dollars at their reference prices.
+
+    entries: of those that buy, by symbol; spent: the same in all; bought: of those let through in this decision; sales
+    by symbol, oldest first; passed: those let through in this decision, by strategy, symbol and side.
+    """
+
+    entries: Mapping[str, Decimal] = field(default_factory=dict)
+    spent: Decimal = ZERO
+    bought: Decimal = ZERO
+    sales: Mapping[str, tuple[Intent, ...]] = field(default_factory=dict)
+    passed: Mapping[Kind, tuple[Intent, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, working: Iterable[tuple[Intent, Decimal]], passed: Iterable[Intent]) -> Tally:
+        """`working`: orders of earlier decisions with the shares that they may still fill."""
+        tally = cls()
+        for intent, left in working:
+            tally = tally._with(intent, left)
+        for intent in passed:
+            tally = tally.after(intent)
+        return tally
+
+    def after(self, intent: Intent) -> Tally:
+        """Once this order is let through."""
+        kind = (intent.strategy, intent.symbol, intent.side)
+        alike = {**self.passed, kind: (*self.passed.get(kind, ()), intent)}
+        more = self._with(intent, intent.quantity)
+        bought = self.bought + (intent.notional if intent.side is Side.BUY else ZERO)
+        return Tally(more.entries, more.spent, bought, more.sales, alike)
+
+    def _with(self, intent: Intent, left: Decimal) -> Tally:
+        symbol = intent.symbol
+        if intent.side is Side.SELL:
+            sales = {**self.sales, symbol: (*self.sales.get(symbol, ()), intent)}
+            return Tally(self.entries, self.spent, self.bought, sales, self.passed)
+        value = left * intent.reference_price
+        entries = {**self.entries, symbol: self.entries.get(symbol, ZERO) + value}
+        return Tally(entries, self.spent + value, self.bought, self.sales, self.passed)
