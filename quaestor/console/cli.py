@@ -8,15 +8,13 @@ import difflib
 import importlib
 import os
 import re
-import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any, NoReturn
 
 from quaestor import __version__
+from quaestor.console import endings
 from quaestor.errors import QuaestorError, Temporary
 from quaestor.orders import State
 
@@ -367,8 +365,7 @@ COMMANDS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """The console script; the exit code is 0, 1 for an error, 75 for one that may pass by itself."""
     parsed = parser().parse_args(arguments)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)
+    endings.listen()
     try:
         return _function(parsed.where)(parsed)
     except QuaestorError as error:
@@ -381,17 +378,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return EXIT_FAILED
     except KeyboardInterrupt:
-        sys.stderr.write("quaestor: interrupted\n")
-        return 130
+        return endings.exit_code()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """SIGTERM ends a command as an error would: what it opened and started is closed and ended first."""
-    del frame
-    raise SystemExit(128 + number)
 
 
 class Parser(argparse.ArgumentParser):
