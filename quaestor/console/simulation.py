@@ -35,7 +35,8 @@ from quaestor.doors.memory.disk import Disk, Disks
 from quaestor.errors import BrokerRejected, Temporary
 from quaestor.exchange import Costs
 from quaestor.faults import Fault, Seeded
-from quaestor.operations.halt import HALT, halt, resume
+from quaestor.latches import HALT
+from quaestor.operations.halt import halt, resume
 from quaestor.operations.reconcile import reconcile
 from quaestor.operations.trade import Floor, trade
 from quaestor.orders import Intent, OrderType, OrderUpdate, Side, State, TimeInForce, external_ref

@@ -10,9 +10,8 @@ import datetime as dt
 import os
 from pathlib import Path
 
+from quaestor.latches import HALT
 from quaestor.ports import ControlStore, Latch, Reconciliation
-
-HALT = "halt"
 
 
 class Switch:

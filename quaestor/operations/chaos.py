@@ -27,6 +27,7 @@ MUDDLES = ("twice", "reordered", "stale", "lag", "shrunk", "delay")
 ERRORS = ("server_error", "bad_gateway", "throttled", "request_lost")
 MOST = 40  # actors that may be needed to play a stretch to its end
 PATIENCE = 120.0  # seconds for a stretch to come to its end
+ROUNDS = 3  # points that were not hit are tried again so often
 LANES = 2  # runs that are played side by side
 AHEAD = 90.0  # seconds
 AWAY = 3.0  # seconds
@@ -242,6 +243,12 @@ def _recovering(told: Rehearsal, scenario: Scenario, runs: int) -> Played:
     others = [pair for pair in pairs if pair[1] not in wanted]
     victims = [(own[then], then) for then in wanted] + dice.sample(others, min(len(others), runs - len(wanted)))
     played = _kills(told, victims)
+    for _ in range(
+        ROUNDS if runs >= len({*map(kind_of, own)}) else 0
+    ):  # no two runs are quite alike: a point may not come again
+        struck = {kind_of(run.hit[1]) for run in played if len(run.hit) > 1}
+        missed = {kind_of(then): (at, then) for at, then in dice.sample([*pairs], len(pairs)) if then in own}
+        played += _kills(told, [pair for kind, pair in missed.items() if kind not in struck])
     again = [run.hit[1] for run in played if len(run.hit) > 1]
     recovering = [at for at in again if at in own]
     facts = {

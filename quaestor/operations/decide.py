@@ -16,6 +16,7 @@ from quaestor.bars import price
 from quaestor.calendar import sessions
 from quaestor.errors import BooksDisagree
 from quaestor.exchange import cents
+from quaestor.latches import FLATTEN
 from quaestor.ledger import Lot
 from quaestor.operations.marks import marked
 from quaestor.orders import Intent, trimmed
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from quaestor.config import RiskSection
 
 
-FLATTEN = "flatten"  # the latch of a halt that also sells what is held
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 
 from quaestor.engine import Engine, Stopped, TakeBack
 from quaestor.errors import BadInput, LeaseHeld
-from quaestor.operations.decide import FLATTEN
+from quaestor.latches import FLATTEN, HALT
 from quaestor.operations.outbox import Band, cancel, resolve
 from quaestor.ports import Alerts, BookStore, Broker, ControlStore, Lease, LeaseStore
 
-HALT = "halt"
 WAIT = 1.0  # seconds that a halt waits for the lease before it leaves the rest to the lease's holder
 
 

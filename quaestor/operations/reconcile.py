@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Literal
 
 from quaestor.engine import UNCLEAR, Adopt, Engine, News
 from quaestor.errors import BooksDisagree
+from quaestor.latches import ENTRIES
 from quaestor.ledger import Lot, shares
 from quaestor.lifecycle import TOLD
 from quaestor.operations.outbox import Heard
-from quaestor.operations.trade import ENTRIES, LEASE_WAIT, Floor, recover, tell_adopted
+from quaestor.operations.trade import LEASE_WAIT, Floor, recover, tell_adopted
 from quaestor.orders import Execution, OrderUpdate, State, trimmed
 from quaestor.ports import Alerts, BookStore, Lease, Reconciliation, StoredOrder, Transition
 

@@ -29,6 +29,7 @@ from quaestor.actions import Action
 from quaestor.calendar import next_session, previous_session, session_close, session_open, sessions
 from quaestor.engine import UNCLEAR
 from quaestor.errors import BadInput, BooksDisagree, BrokerAmbiguous
+from quaestor.latches import ENTRIES
 from quaestor.ledger import Equity, deposit, shares, value
 from quaestor.operations.band import band
 from quaestor.operations.decide import Mandate, Standing, decide
@@ -58,10 +59,10 @@ if TYPE_CHECKING:
     from quaestor.config import RiskSection
 
 LEASE_WAIT = 40.0  # seconds: longer than an abandoned lease lives
-ENTRIES = "entries"  # the latch that stops entries
 HEARINGS = 6  # the broker is asked so often for what it has not told yet
 LISTENING = 0.02  # seconds before it is asked again; twice as long each time
-TRIES = 5  # a lost answer is looked up and sent again this often before the open
+TRIES = 10  # a lost answer is looked up and sent again this often before the open
+PAUSE, LONGEST = 0.05, 5.0  # seconds before the second try; twice as long each time, up to so many
 
 
 @dataclass(frozen=True)
@@ -263,7 +264,9 @@ async def _send(floor: Floor, band: Band, lease: Lease) -> bool:
 
     A halt that was latched meanwhile takes the entries back.
     """
-    for _ in range(TRIES):
+    for attempt in range(TRIES):
+        if attempt:
+            await floor.sleep(min(PAUSE * 2 ** (attempt - 1), LONGEST))
         await carry_out(floor.control, floor.books, floor.broker, lease)
         if not await drain(floor.books, floor.broker, lease, band):
             return False

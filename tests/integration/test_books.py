@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.pq import PipelineStatus
 
 from quaestor.doors.postgres import migrate
 from quaestor.doors.postgres.books import BookStore
@@ -90,6 +91,17 @@ async def test_the_key_of_an_intent_is_unique_even_under_another_ref_id(
     with pytest.raises(BadInput, match="cause_key"):
         async with database.transaction() as connection:
             await connection.execute(copy.encode(), [uuid.uuid4()])
+
+
+async def test_a_server_that_cannot_end_a_transaction_gets_its_statements_one_by_one(
+    database: Database, books: BookStore, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quaestor.doors.postgres.database.LIMITED_VERSION", 990000)
+    async with database.pipelined() as connection:
+        assert connection.pgconn.pipeline_status == PipelineStatus.OFF
+    assert await books.place([INTENT], lease) == [True]
+    assert await books.transition(INTENT.ref_id, Transition(State.ACKED, "ack", "b", kind="news"), lease)
+    assert await books.book_executions([execution(INTENT, 100, "405.00")], lease)
 
 
 # ── transitions ───────────────────────────────────────────────────────────────────────────────────────────────────────

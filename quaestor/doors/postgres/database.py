@@ -6,7 +6,7 @@ Every write runs in a transaction; UTC; a statement may take a minute, a lock te
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit, urlunsplit
@@ -27,6 +27,7 @@ CONNECT_TIMEOUT = 5  # seconds
 PATIENCE = 30.0  # seconds
 OPTIONS = "-c timezone=UTC -c statement_timeout=60s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
 LOWEST_VERSION = 150000  # PostgreSQL 15
+LIMITED_VERSION = 170000  # from here on a transaction can be given a time to live, idle or not
 NOT_UNDERSTOOD = (
     "The database URL is not understood; write postgresql://USER:PASSWORD@HOST:PORT/NAME, "
     "with %XX for a special character of the password."
@@ -109,9 +110,17 @@ class Database:
 
     @asynccontextmanager
     async def pipelined(self) -> AsyncIterator[Connection]:
-        """The same, whose statements travel together until a result is asked for: a short transaction in two trips."""
-        async with self._connection() as connection, connection.pipeline(), connection.transaction():
+        """The same, whose statements travel together until a result is asked for: a short transaction in two trips.
+
+        Not on older servers: who stands still in the midst of such a trip would keep his locks there for ever.
+        """
+        async with self._connection() as connection, self.together(connection), connection.transaction():
             yield connection
+
+    @staticmethod
+    def together(connection: Connection) -> AbstractAsyncContextManager[object]:
+        """Within it, statements that ask for no result yet travel together, where the server can bear it."""
+        return connection.pipeline() if connection.info.server_version >= LIMITED_VERSION else nullcontext()
 
     async def fetch(self, query: bytes, *parameters: Sequence[Any] | dict[str, Any]) -> list[dict[str, Any]]:
         """All rows of one statement, as dicts; a transaction of its own, in one round trip."""

@@ -441,7 +441,7 @@ class PaperBroker:
                 moves.append({"symbol": row["symbol"], "change": sign * each.quantity})
             if any(standing[name] != row[name] for name in ("state", "filled", "triggered")):
                 stands.append({**standing, "at": closes if standing["state"] == State.EXPIRED else at})
-        async with connection.pipeline():
+        async with self._database.together(connection):
             await self._execute_many(connection, "insert_executions", fills)
             await self._execute_many(connection, "change_positions", moves, session=session)
             await self._execute_many(connection, "update_orders", stands)

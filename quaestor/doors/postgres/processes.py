@@ -10,10 +10,14 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    import subprocess
 
 SERVER_UID = 65534  # "nobody": what root's server runs as
 PROC = Path("/proc")
+ENDING = 5.0  # seconds that a program may take to end once it is told to
 
 
 class RunAs(TypedDict, total=False):
@@ -44,27 +48,46 @@ def run(command: Sequence[str | Path], log: Path, life: int, text: str = "") -> 
     """Run a program of the server as the server's user, its words in `log`; the exit code.
 
     `life` is the descriptor of the server lock: the program and all its children hold the lock while they live. A
-    session of its own keeps a Ctrl-C at our terminal from it. It gets no environment of ours: that may hold secrets.
+    session of its own keeps a Ctrl-C at our terminal from it: where we are interrupted, all of it is told to end and
+    waited for. It gets no environment of ours: that may hold secrets.
     """
     import subprocess
 
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        return subprocess.run(
+        process = subprocess.Popen(
             command,
-            input=text.encode(),
+            stdin=subprocess.PIPE,
             stdout=descriptor,
             stderr=descriptor,
             pass_fds=(life,),
             cwd="/",
             env={**kept, "LC_ALL": "C", "TZ": "UTC"},
             start_new_session=True,
-            check=False,
             **run_as(),
-        ).returncode
+        )
+        try:
+            process.communicate(text.encode())
+        except BaseException:
+            _end(process)
+            raise
+        return process.returncode
     finally:
         os.close(descriptor)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """With its children, in good order: a kill would leave them writing where we clear away."""
+    import subprocess
+
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(ENDING)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def command_line(pid: int) -> list[str] | None:

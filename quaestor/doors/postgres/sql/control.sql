@@ -22,7 +22,8 @@ returning epoch
 -- name: guard_lease
 -- Whether this epoch may still write; the row stays locked until the transaction ends, so nobody takes it meanwhile.
 -- So a writer that stands still within it (paused, cut off) is ended by the server, or its successor would wait with it.
--- (Statements that travel together do not count as idle; from PostgreSQL 17 on there is a limit for all of it.)
+-- (Statements that travel together do not count as idle: from PostgreSQL 17 on there is a limit for all of it, before
+-- that they do not travel together.)
 select epoch, set_config('idle_in_transaction_session_timeout', '5s', true),
        case when current_setting('server_version_num')::int >= 170000
             then set_config('transaction_timeout', '9s', true) end as limited
