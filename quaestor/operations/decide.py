@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from quaestor.config import RiskSection
 
 
-
-
 @dataclass(frozen=True)
 class Mandate:
     """What an account trades: strategies by name with their weights (0–1 of equity) and digests, universe, limits."""

@@ -64,17 +64,16 @@ class BookStore:
         for intent in intents:
             may = intent.ref_id not in self._disk.orders and (intent.reduces or not self._disk.stopped)
             if may:
-                self._plan(intent, lease, "decided")
-                self._move(intent.ref_id, Transition(State.SUBMITTING, "send"), lease)
+                self._plan(intent, lease, "decided", State.SUBMITTING)
             placed.append(may)
         return placed
 
-    def _plan(self, intent: IntentOf, lease: Lease, cause: str) -> None:
+    def _plan(self, intent: IntentOf, lease: Lease, cause: str, state: State = State.PLANNED) -> None:
         name, at = intent.ref_id, self._disk.at
         if name in self._disk.orders:
             raise BadInput(f"{name} was planned before.")
-        self._disk.orders[name] = StoredOrder(intent, name, State.PLANNED, lease.epoch, None, ZERO, None, at, at)
-        self._disk.events.append(Event(name, Transition(State.PLANNED, cause), lease.epoch))
+        self._disk.orders[name] = StoredOrder(intent, name, state, lease.epoch, None, ZERO, None, at, at)
+        self._disk.events.append(Event(name, Transition(state, cause), lease.epoch))
 
     async def open_orders(self) -> list[StoredOrder]:
         """Orders that may still change: oldest session first, exits before entries."""

@@ -26,8 +26,8 @@ select %(account)s, ref_id, 'planned', %(epoch)s, %(cause)s, %(causation)s, json
 from planned
 
 -- name: place_intents
--- Orders that are sent at once: intent, SUBMITTING and both events in one statement, if the lease is ours (law 3). No
--- entry is placed while a latch stops entries (law 6).
+-- Orders that are sent at once: intent, SUBMITTING and its event in one statement, if the lease is ours (law 3). They
+-- were never planned without being sent, and their log says so. No entry is placed while a latch stops entries (law 6).
 with ours as (
     select epoch from lease
     where account = %(account)s and holder = %(holder)s and epoch = %(epoch)s and expires_at > clock_timestamp()
@@ -50,14 +50,10 @@ with ours as (
     returning ref_id
 ), standing as (
     insert into order_state (ref_id, state, epoch) select ref_id, 'submitting', %(epoch)s from placed
-), planned as (
-    insert into order_event (account, ref_id, state, epoch, cause, detail)
-    select %(account)s, ref_id, 'planned', %(epoch)s, 'decided', jsonb_build_object('digest', digest)
-    from new join placed using (ref_id) order by number
-    returning id, ref_id
 ), sent as (
-    insert into order_event (account, ref_id, state, epoch, cause, causation)
-    select %(account)s, ref_id, 'submitting', %(epoch)s, 'send', id from planned order by id
+    insert into order_event (account, ref_id, state, epoch, cause, detail)
+    select %(account)s, ref_id, 'submitting', %(epoch)s, 'decided', jsonb_build_object('digest', digest)
+    from new join placed using (ref_id) order by number
 )
 select (select count(*) from ours) as ours, array(select ref_id from placed) as placed
 
