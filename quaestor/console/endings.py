@@ -28,7 +28,6 @@ def listen() -> None:
     global _others
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
-        signal.signal(signal.SIGALRM, _interrupt)
         if sys.unraisablehook is not _dropped:
             _others, sys.unraisablehook = sys.unraisablehook, _dropped
 
@@ -58,6 +57,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _dropped(unraisable: UnraisableHookArgs) -> None:
     if isinstance(unraisable.exc_value, KeyboardInterrupt):
-        signal.setitimer(signal.ITIMER_REAL, AGAIN)
+        again = signal.SIGTERM if _terminated else signal.SIGINT
+        threading.Timer(AGAIN, signal.pthread_kill, (threading.main_thread().ident, again)).start()
     else:
         _others(unraisable)
