@@ -10,12 +10,15 @@ the dollars of its larger leg once. One leg's fill, even of a part, cancels the 
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
-from quaestor.bars import SYMBOL
+from quaestor.bars import SYMBOL, Bar
+from quaestor.errors import BrokerRejected
 from quaestor.exchange import Costs, collar, tick
 from quaestor.orders import Intent, OrderType, Side, TimeInForce, trimmed
 
@@ -160,3 +163,13 @@ def _leg(order: Intent, promised: Decimal) -> Leg:
     stops = order.order_type.stops
     price = (order.stop_price if stops else order.limit_price) or ZERO
     return Leg(order.oco, order.symbol, order.side, stops, price, True, False, promised)
+
+
+def by_hand(
+    account: str, session: dt.date | None, symbol: str, side: Side, quantity: Decimal, last: Bar | None, **terms: Any
+) -> Intent:
+    """An order that a person places in the broker's own app, at what he sees: the last bar. Raises BrokerRejected."""
+    if session is None:
+        raise BrokerRejected("The market has no session yet; open one before placing an order by hand.")
+    price = last.close if last is not None else terms.get("limit_price") or terms.get("stop_price") or Decimal(1)
+    return Intent(account, "", symbol, session, "by hand", side, quantity, price, **terms)

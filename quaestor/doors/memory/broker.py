@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from quaestor.admission import Leg, Promises, malformed, reserve
+from quaestor.admission import Leg, Promises, by_hand, malformed, reserve
 from quaestor.bars import Bar
 from quaestor.calendar import session_close, session_open
 from quaestor.dividends import Dividend
@@ -113,12 +113,10 @@ class Broker:
     ) -> OrderUpdate:
         """An order that nobody decided here, as from the broker's own app: each call another one."""
         session = self._book.session
-        if session is None:
-            raise BrokerRejected("The market has no session yet; open one before placing an order by hand.")
-        last = await self._quotes.last_bar(symbol, session - dt.timedelta(days=1))
-        price = last.close if last is not None else limit_price or stop_price or Decimal(1)
-        who = (self._alias, "", symbol, session, "by hand", side, quantity, price)
-        intent = Intent(*who, order_type, limit_price, time_in_force, stop_price=stop_price)
+        last = await self._quotes.last_bar(symbol, session - dt.timedelta(days=1)) if session else None
+        prices = {"limit_price": limit_price, "stop_price": stop_price}
+        terms = {"order_type": order_type, "time_in_force": time_in_force, **prices}
+        intent = by_hand(self._alias, session, symbol, side, quantity, last, **terms)
         return await self._accept(str(uuid.uuid5(NAMESPACE, f"hand {len(self._book.orders)}")), None, intent)
 
     async def _accept(self, name: str, ref_id: uuid.UUID | None, intent: Intent) -> OrderUpdate:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from quaestor.admission import Leg, Promises, malformed, reserve
+from quaestor.admission import Leg, Promises, by_hand, malformed, reserve
 from quaestor.calendar import session_close, session_open, sessions
 from quaestor.dividends import Dividend
 from quaestor.doors.postgres.gathering import Gathering
@@ -105,13 +105,11 @@ class PaperBroker:
     ) -> OrderUpdate:
         """An order that nobody decided here, as from the broker's own app: without a ref_id, each call another one."""
         session, _ = await self.clock()
-        if session is None:
-            raise BrokerRejected("The market has no session yet; open one before placing an order by hand.")
-        last = await self._quotes.last_bar(symbol, session - dt.timedelta(days=1))
-        terms = {"limit_price": limit_price, "stop_price": stop_price, "time_in_force": time_in_force, "oco": oco}
-        price = last.close if last is not None else limit_price or stop_price or Decimal(1)
-        who = (self._alias, "", symbol, session, "by hand")
-        return await self._desk.ask(Asked(Intent(*who, side, quantity, price, order_type, **terms), None))  # type: ignore[arg-type]
+        last = await self._quotes.last_bar(symbol, session - dt.timedelta(days=1)) if session else None
+        prices = {"limit_price": limit_price, "stop_price": stop_price}
+        terms = {"order_type": order_type, "time_in_force": time_in_force, "oco": oco, **prices}
+        order = by_hand(self._alias, session, symbol, side, quantity, last, **terms)
+        return await self._desk.ask(Asked(order, None))
 
     async def _take(self, group: Sequence[Asked]) -> list[OrderUpdate | Exception]:
         """The answers to a group of orders, in one transaction."""
