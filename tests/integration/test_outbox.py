@@ -507,7 +507,7 @@ async def test_what_is_placed_twice_is_sent_once(desk: Desk, lease: Lease) -> No
     assert await place([FIRST, other], desk.books, desk.line, lease) == [None, ACKED]
     assert await place([], desk.books, desk.line, lease) == []
     assert desk.line.asked["submit"] == [FIRST.ref_id, other.ref_id]
-    chain = [("planned", "decided"), ("submitting", "send"), ("acked", "ack")]
+    chain = [("submitting", "decided"), ("acked", "ack")]
     assert await desk.events(FIRST.ref_id) == chain
 
 
