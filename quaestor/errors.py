@@ -4,6 +4,7 @@
     ├── Temporary            retry later; nothing is wrong with the request
     │   ├── DatabaseDown
     │   ├── LeaseHeld        another process is the account's single writer
+    │   ├── FeedLost         (`feeds`) the line of a live feed broke; it comes again after a pause
     │   ├── BrokerBusy       the broker takes no more requests for now (429): nothing was accepted
     │   └── BrokerAmbiguous  the broker may or may not have the order (law 2): UNKNOWN, never "failed"
     ├── Permanent            retries are useless; a person must act, and the message says how
@@ -11,6 +12,7 @@
     │   ├── BadConfig        quaestor.toml or the environment
     │   ├── NotFound         a name nobody knows; answers "did you mean …?"
     │   ├── BrokerRejected   the broker said no
+    │   ├── FeedRefused      (`feeds`) a live feed says no: a wrong key, a plan without these data
     │   ├── PartMissing      an outside part is not installed or not running
     │   └── BooksDisagree    a proof of the ledger failed; entries stop
     └── Refused              we chose not to; carries the rule

@@ -117,7 +117,10 @@ class Scene:
 
     def postmasters(self) -> set[int]:
         """The parents of the server's processes that are no child of one."""
-        servers = {server.pid: server.ppid() for server in self.servers()}
+        servers = {}
+        for server in self.servers():
+            with suppress(psutil.NoSuchProcess):  # a backend may end while we look
+                servers[server.pid] = server.ppid()
         return {pid for pid, parent in servers.items() if parent not in servers}
 
     def sockets(self) -> list[Path]:
