@@ -93,8 +93,6 @@ async def send(orders: Sequence[StoredOrder], books: BookStore, broker: Broker, 
 
 async def _side_by_side(sends: Sequence[Coroutine[Any, Any, Transition]]) -> list[Transition]:
     """All of them at once; where one fails otherwise than a send may, none goes on behind our back."""
-    if len(sends) == 1:
-        return [await sends[0]]
     tasks = [asyncio.create_task(each) for each in sends]
     try:
         return list(await asyncio.gather(*tasks))

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple
@@ -77,7 +78,7 @@ class Seen(NamedTuple):
     armed: bool = True  # else it is of no account whether it holds, only whether it lingers
 
 
-class Leaf:
+class Leaf(ABC):
     """A condition on one series."""
 
     kind: ClassVar[str]
@@ -86,9 +87,9 @@ class Leaf:
         """The series it looks at."""
         return ("price", symbol)
 
+    @abstractmethod
     def judge(self, seen: Seen) -> Judged:
         """Its answer to a value."""
-        raise NotImplementedError
 
     def scaled(self, _: Scale) -> Leaf:
         """The same after a split."""

@@ -26,7 +26,8 @@ select
     ) as splitting
 
 -- name: sales
--- What orders sold, by order and session, newest first: proceeds less fees, and the gain on what it had cost.
+-- What orders sold, by order and session, newest first (who sums the newest sessions stops at an older one): proceeds less
+-- fees, and the gain on what it had cost.
 select coalesce(f.ref_id::text, f.execution_id) as "order", f.symbol, f.session, max(f.at) as at,
        sum(f.quantity * f.price - f.fee) as proceeds,
        sum((select -coalesce(sum(p.amount), 0) from posting p
@@ -35,4 +36,4 @@ select coalesce(f.ref_id::text, f.execution_id) as "order", f.symbol, f.session,
 from fill f
 where f.account = %(account)s and f.side = 'sell' and f.session >= %(since)s
 group by 1, 2, 3
-order by at desc, 1
+order by session desc, at desc, 1

@@ -13,10 +13,11 @@ left join paper.position p on p.alias = a.alias and p.quantity <> 0
 where a.alias = %(alias)s order by p.symbol
 
 -- name: lock_account
--- One change of the account at a time. Who stands still within it is ended by the server, as in `guard_lease`.
+-- One change of the account at a time. Who stands still within it is ended by the server, as in `guard_lease`; to trade
+-- a session of many symbols may take its time.
 select alias, cash, reserved, session, phase, set_config('idle_in_transaction_session_timeout', '5s', true),
        case when current_setting('server_version_num')::int >= 170000
-            then set_config('transaction_timeout', '9s', true) end as limited
+            then set_config('transaction_timeout', '60s', true) end as limited
 from paper.account where alias = %(alias)s for update
 
 -- name: move_clock
