@@ -26,7 +26,7 @@ async def test_requests_are_held_after_so_many_answers_until_they_are_released(s
 async def test_a_client_that_leaves_while_it_is_held_is_not_waited_for(site: Any) -> None:
     site.server.hold()
     try:
-        asking = asyncio.create_task(site.source().history("AAPL", dt.date(2026, 10, 1), dt.date(2026, 10, 9)))
+        asking = asyncio.create_task(site.source(read=0.25).history("AAPL", dt.date(2026, 10, 1), dt.date(2026, 10, 9)))
         await asyncio.wait([asking])
         assert "does not answer" in str(asking.exception())
         while site.server.waiting:
