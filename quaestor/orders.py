@@ -15,6 +15,7 @@ from typing import Any
 
 MILLIONTH = Decimal("0.000001")
 EXTERNAL = "external"  # whose an order is that was placed by hand
+TRIGGERS = "triggers"  # whose position it is that a trigger opened
 # A constant of ours: the root of all order identities. Changing it would give every order a new name.
 NAMESPACE = uuid.UUID("8f0d8a3e-5d5b-5b0e-9a0e-6f1f5b1d7c11")
 OURS = 5  # the version of the UUIDs that we make; a broker's app draws its own by chance

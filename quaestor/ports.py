@@ -19,6 +19,7 @@ from quaestor.coverage import Cell
 from quaestor.dividends import Dividend
 from quaestor.ledger import Booked, Equity, Lot, Relief
 from quaestor.lifecycle import Standing, adopted, commanded, told
+from quaestor.logs import know
 from quaestor.orders import Execution, Intent, OrderUpdate, State
 from quaestor.risk import Record, Refusal
 from quaestor.splits import Split
@@ -184,11 +185,14 @@ class ReplayMarket(Protocol):
 
 @dataclass(frozen=True)
 class Secret:
-    """A value out of the vault; its repr never shows it."""
+    """A value out of the vault; its repr never shows it, nor, from then on, does any log of this process."""
 
     name: str
     version: str
     value: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        know(self.value)
 
 
 class Vault(Protocol):
@@ -394,6 +398,7 @@ class StoredSignal:
     revision: int
     seen: Mapping[str, Any]
     flow_run_id: str | None
+    timeframe: str = DAILY
 
 
 class SignalStore(Protocol):
@@ -516,6 +521,10 @@ class BookStore(Protocol):
 
     async def decide(self, decision: Decision, lease: Lease) -> bool:
         """Commit a decision whole; False when the session was decided before. Raises LeaseHeld."""
+        ...
+
+    async def refuse(self, refusals: Sequence[Refusal], lease: Lease) -> None:
+        """Keep refusals that came of no session's decision, each cause once. Raises LeaseHeld."""
         ...
 
     async def place(self, intents: Sequence[Intent], lease: Lease) -> list[bool]:

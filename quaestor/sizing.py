@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING
 
-from quaestor.bars import DAILY
 from quaestor.orders import Intent, Side
 from quaestor.ports import StoredSignal
 
@@ -78,7 +77,7 @@ def _intent(account: str, session: dt.date, signal: StoredSignal, change: Decima
         strategy=signal.strategy,
         symbol=signal.symbol,
         session=session,
-        cause_key=f"{signal.symbol}|{DAILY}|{signal.bar_end.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}",
+        cause_key=f"{signal.symbol}|{signal.timeframe}|{signal.bar_end.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}",
         side=Side.BUY if change > 0 else Side.SELL,
         quantity=abs(change),
         reference_price=price,

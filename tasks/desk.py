@@ -19,7 +19,7 @@ from quaestor import wiring
 from quaestor.doors.postgres.database import Database
 from quaestor.errors import BadConfig, PartMissing, Temporary
 from quaestor.forms import NAME
-from quaestor.operations.trade import Floor
+from quaestor.operations.session import Floor
 from quaestor.ports import Run
 
 T = TypeVar("T")

@@ -36,7 +36,8 @@ from quaestor.errors import QuaestorError, Temporary
 from quaestor.exchange import Costs
 from quaestor.faults import Call, Fault, Schedule, Seeded
 from quaestor.operations.reconcile import reconcile
-from quaestor.operations.trade import Floor, pending, trade
+from quaestor.operations.session import Floor
+from quaestor.operations.trade import pending, trade
 from quaestor.orders import Intent, OrderUpdate
 
 ACCOUNT = "paper"

@@ -38,7 +38,8 @@ from quaestor.faults import Fault, Seeded
 from quaestor.latches import HALT
 from quaestor.operations.halt import halt, resume
 from quaestor.operations.reconcile import reconcile
-from quaestor.operations.trade import Floor, trade
+from quaestor.operations.session import Floor
+from quaestor.operations.trade import trade
 from quaestor.orders import Intent, OrderType, OrderUpdate, Side, State, TimeInForce, external_ref
 from quaestor.ports import Run
 

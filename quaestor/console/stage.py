@@ -44,7 +44,7 @@ from quaestor.operations.generate import generate_signals
 from quaestor.operations.halt import halt, resume
 from quaestor.operations.ingest import ingest_symbol
 from quaestor.operations.reconcile import reconcile
-from quaestor.operations.trade import Floor
+from quaestor.operations.session import Floor
 from quaestor.orders import Execution, Intent, OrderUpdate, Side, trimmed
 from quaestor.ports import Run, StoredOrder
 

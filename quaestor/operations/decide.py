@@ -7,22 +7,20 @@ committed whole. Made again after a crash it is either already there or comes ou
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from quaestor.bars import price
 from quaestor.calendar import sessions
 from quaestor.errors import BooksDisagree
-from quaestor.exchange import cents
+from quaestor.judging import judge, of_target
 from quaestor.latches import FLATTEN
 from quaestor.ledger import Lot
 from quaestor.operations.marks import marked
-from quaestor.orders import Intent, trimmed
 from quaestor.ports import Decision, Quotes, Run, StoredSignal
-from quaestor.risk import Check, Live, Picture, Record, Refusal, Working, gate, refusal
-from quaestor.sizing import Wanted, plan, strategy_shares
+from quaestor.risk import Live, Picture, Record, Working
+from quaestor.sizing import plan, strategy_shares
 
 if TYPE_CHECKING:
     from quaestor.config import RiskSection
@@ -102,7 +100,8 @@ async def decide(
         live=standing.live,
         working=standing.working,
     )
-    intents, refusals = judge(wanted, picture, mandate.limits, standing.equity, run)
+    candidates = [of_target(want, standing.equity) for want in wanted]
+    intents, refusals = judge(candidates, picture, mandate.limits, run)
     return Decision(session, standing.equity, standing.cash, intents, refusals, run)
 
 
@@ -120,55 +119,6 @@ async def _flattening(
         last = (symbol, bar.session, bar.ts)
         signals.append(StoredSignal(strategy, FLATTEN, FLATTEN, {}, *last, 0.0, 0, seen, None))
     return signals
-
-
-def judge(
-    wanted: Iterable[Wanted], picture: Picture, limits: RiskSection, equity: Decimal, run: Run
-) -> tuple[list[Intent], list[Refusal]]:
-    """Pass each wanted order through the gate, exits first; what passes counts for those after it."""
-    intents, refusals = [], []
-    for want in wanted:
-        checks = gate(want.intent, picture, limits)
-        evidence = provenance(want, checks, equity, run)
-        failed = next((check for check in checks if not check.ok), None)
-        if failed is not None:
-            refusals.append(refusal(want.intent, failed, evidence))
-            continue
-        intents.append(replace(want.intent, provenance=evidence))
-        picture = picture.after(want.intent)
-    return intents, refusals
-
-
-def provenance(want: Wanted, checks: Sequence[Check], equity: Decimal, run: Run) -> dict[str, Any]:
-    """Why: the bars seen, strategy, version and parameters, target and sizing, every check, flow run and commit."""
-    signal = want.signal
-    seen = {**signal.seen, "close": str(price(signal.seen["close"]))}
-    return {
-        "bars": [{"symbol": signal.symbol, "timeframe": "1d", "bar_end": signal.bar_end.isoformat(), **seen}],
-        "strategy": {
-            "name": signal.strategy,
-            "version": signal.version,
-            "parameters": dict(signal.parameters),
-            "digest": signal.digest,
-        },
-        "target": {
-            "weight": signal.target,
-            "revision": signal.revision,
-            "equity": str(cents(equity)),
-            "sleeve": str(cents(want.sleeve)),
-            "reference_price": str(want.intent.reference_price),
-            "held": str(trimmed(want.held)),
-            "wanted": str(trimmed(want.wanted)),
-        },
-        "checks": [
-            {"rule": rule, "unit": unit, "limit": limit, "observed": observed, "ok": ok}
-            for rule, unit, limit, observed, ok in checks
-        ],
-        "signal_flow_run_id": signal.flow_run_id,
-        "flow_run_id": run.flow_run_id,
-        "code_commit": run.commit,
-        "config_digest": run.config_digest,
-    }
 
 
 async def _references(

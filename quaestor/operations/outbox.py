@@ -34,6 +34,10 @@ Band = Callable[[StoredOrder], Awaitable[str]]  # why an order may not be sent a
 Pause = Callable[[], Awaitable[None]]  # between two listings: as long as the broker's list may lag
 
 
+def unnoted(_: str) -> None:
+    """Nobody wants to know."""
+
+
 async def at_once() -> None:
     """No pause: the broker's list never lags behind its own answers."""
 
@@ -69,14 +73,19 @@ def _moved(acts: Iterable[Act], known: Iterable[StoredOrder]) -> bool:
     )
 
 
-async def place(intents: Sequence[Intent], books: BookStore, broker: Broker, lease: Lease) -> list[State | None]:
+async def place(
+    intents: Sequence[Intent], books: BookStore, broker: Broker, lease: Lease, note: Callable[[str], None] = unnoted
+) -> list[State | None]:
     """Decide and send in one go, for a live market: one commit, the sends, one commit for the answers.
 
     The states they came to; None for those that were not placed, because they are known or entries are stopped.
+    note: is called as each is `committed` and as all are `answered`.
     """
     placed = await books.place(intents, lease)
+    note("committed")
     going = [intent for intent, new in zip(intents, placed, strict=True) if new]
     steps = await _side_by_side([_submitted(intent, broker, repeated=False) for intent in going])
+    note("answered")
     await books.transitions([(intent.ref_id, step) for intent, step in zip(going, steps, strict=True)], lease)
     came = {intent.ref_id: step.state for intent, step in zip(going, steps, strict=True)}
     return [came.get(intent.ref_id) for intent in intents]

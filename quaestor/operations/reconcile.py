@@ -25,7 +25,8 @@ from quaestor.latches import ENTRIES
 from quaestor.ledger import Lot, shares
 from quaestor.lifecycle import TOLD
 from quaestor.operations.outbox import Heard
-from quaestor.operations.trade import LEASE_WAIT, Floor, recover, tell_adopted
+from quaestor.operations.session import Floor, recover, tell_adopted
+from quaestor.operations.trade import LEASE_WAIT
 from quaestor.orders import Execution, OrderUpdate, State, trimmed
 from quaestor.ports import Alerts, BookStore, Lease, Reconciliation, StoredOrder, Transition
 
@@ -44,12 +45,19 @@ async def reconcile(
     Raises LeaseHeld while another process is the account's single writer.
     """
     async with floor.leases.hold(floor.books.account, holder, LEASE_WAIT) as lease:
-        with contextlib.suppress(BooksDisagree):  # what cannot be booked is a difference below
-            await recover(floor, limits, lease)
-        outcome = await _compare(floor, since, lease)
-        outcome = replace(outcome, anchor=await floor.books.anchor())
-        await floor.books.keep_reconciliation(outcome, flow_run_id, lease)
-        await _act(outcome, floor.books, floor.alerts, lease)
+        return await reconcile_under(floor, limits, lease, since, flow_run_id)
+
+
+async def reconcile_under(
+    floor: Floor, limits: RiskSection, lease: Lease, since: dt.date, flow_run_id: str | None
+) -> Reconciliation:
+    """The same for whoever holds the lease already."""
+    with contextlib.suppress(BooksDisagree):  # what cannot be booked is a difference below
+        await recover(floor, limits, lease)
+    outcome = await _compare(floor, since, lease)
+    outcome = replace(outcome, anchor=await floor.books.anchor())
+    await floor.books.keep_reconciliation(outcome, flow_run_id, lease)
+    await _act(outcome, floor.books, floor.alerts, lease)
     return outcome
 
 

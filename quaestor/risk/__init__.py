@@ -18,7 +18,7 @@ for lack of data is not passed over: it stops entries, or says "n/a" where there
 have no quotes).
 """
 
-from quaestor.risk.gate import RULES, Check, Refusal, gate, refusal
+from quaestor.risk.gate import RULES, Check, Refusal, gate, refusal, refused_by
 from quaestor.risk.picture import Attempt, Live, Picture, Quote, Working
 from quaestor.risk.record import Record, Sale
 from quaestor.risk.rule import Rule, Scope, Verdict
@@ -41,4 +41,5 @@ __all__ = [
     "gate",
     "price_band",
     "refusal",
+    "refused_by",
 ]

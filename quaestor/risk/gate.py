@@ -39,7 +39,7 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A decision not to act."""
+    """A decision not to act; `cause_key` as in `orders.Intent`."""
 
     session: dt.date
     strategy: str
@@ -52,6 +52,7 @@ class Refusal:
     observed: str
     message: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    cause_key: str = ""
 
 
 def gate(order: Intent, picture: Picture, limits: RiskSection) -> list[Check]:
@@ -73,6 +74,11 @@ def refusal(order: Intent, failed: Check, provenance: Mapping[str, Any]) -> Refu
     has it as it was.
     """
     meaning = next(rule.meaning for rule in RULES if rule.name == failed.rule)
+    return refused_by(order, failed, meaning, provenance)
+
+
+def refused_by(order: Intent, failed: Check, meaning: str, provenance: Mapping[str, Any]) -> Refusal:
+    """The same, by a rule of whoever asks."""
     message = f"{failed.rule}: observed {failed.observed}, limit {failed.limit} ({failed.unit}). {meaning}"
     return Refusal(
         session=order.session,
@@ -86,4 +92,5 @@ def refusal(order: Intent, failed: Check, provenance: Mapping[str, Any]) -> Refu
         observed=failed.observed,
         message=message,
         provenance=provenance,
+        cause_key=order.cause_key,
     )

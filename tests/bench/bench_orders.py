@@ -36,8 +36,8 @@ from quaestor.doors.postgres.control import LeaseStore
 from quaestor.doors.postgres.database import Database
 from quaestor.doors.postgres.paper import PaperBroker
 from quaestor.exchange import Costs
+from quaestor.judging import judge, of_target
 from quaestor.ledger import deposit
-from quaestor.operations.decide import judge
 from quaestor.operations.outbox import collect, place
 from quaestor.orders import Intent, OrderUpdate, Side, State
 from quaestor.ports import Lease, Run, StoredSignal
@@ -171,7 +171,7 @@ async def _session(floor: Floor, number: int) -> int:
     held = D(0) if side is Side.BUY else D(10)
     await floor.broker.open_session(day)
     wanted = [_wanted(floor.books.account, day, DAYS[number - 1], symbol, side) for symbol in SYMBOLS]
-    intents, refusals = judge(wanted, _picture(day, held), LIMITS, CASH, Run())
+    intents, refusals = judge([of_target(want, CASH) for want in wanted], _picture(day, held), LIMITS, Run())
     assert not refusals, refusals[0].message
     states = await place(intents, floor.books, floor.broker, floor.lease)
     assert set(states) == {State.ACKED}

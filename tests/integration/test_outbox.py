@@ -31,7 +31,7 @@ from quaestor.operations.halt import carry_out
 from quaestor.operations.outbox import Heard, cancel, collect, drain, place, resolve
 from quaestor.operations.outbox import replace as replace_order
 from quaestor.operations.reconcile import reconcile
-from quaestor.operations.trade import Floor, recover
+from quaestor.operations.session import Floor, recover
 from quaestor.orders import Intent, OrderType, OrderUpdate, Side, State, TimeInForce
 from quaestor.ports import Decision, Lease, Run, StoredOrder, Terms
 

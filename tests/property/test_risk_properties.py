@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quaestor.config import RiskSection
-from quaestor.operations.decide import judge
+from quaestor.judging import judge, of_target
 from quaestor.orders import Intent, OrderType, Side
 from quaestor.ports import Run, StoredSignal
-from quaestor.risk import RULES, Live, Picture, Quote, Record, Sale, Working, gate
+from quaestor.risk import RULES, Live, Picture, Quote, Record, Refusal, Sale, Working, gate
 from quaestor.sizing import Wanted
 
 D = Decimal
@@ -169,6 +169,10 @@ typed = st.fixed_dictionaries(  # types and prices that fit together, or do not;
 )
 
 
+def judged(wanted: list[Wanted], picture: Picture, risk: RiskSection) -> tuple[list[Intent], list[Refusal]]:
+    return judge([of_target(want, picture.equity) for want in wanted], picture, risk, Run())
+
+
 @st.composite
 def asked(draw: st.DrawFn) -> Wanted:
     strategy, symbol = draw(st.sampled_from(SLEEVES))
@@ -209,7 +213,7 @@ def priced(wanted: Sequence[Wanted], picture: Picture) -> list[Wanted]:
 def test_no_accepted_set_of_orders_breaks_a_limit(
     wanted: Sequence[Wanted], picture: Picture, risk: RiskSection
 ) -> None:
-    intents, refusals = judge(priced(wanted, picture), picture, risk, picture.equity, Run())
+    intents, refusals = judged(priced(wanted, picture), picture, risk)
     assert len(intents) + len(refusals) == len(wanted), "every order is sent or refused"
     buys = [i for i in intents if not i.reduces]
     sells = [i for i in intents if i.reduces]
@@ -304,7 +308,7 @@ def never_through_zero(sells: Sequence[Intent], picture: Picture) -> None:
 def test_an_order_is_refused_by_a_rule_that_it_really_fails(
     wanted: Sequence[Wanted], picture: Picture, risk: RiskSection
 ) -> None:
-    _, refusals = judge(priced(wanted, picture), picture, risk, picture.equity, Run())
+    _, refusals = judged(priced(wanted, picture), picture, risk)
     for refusal in refusals:
         failing = [check for check in refusal.provenance["checks"] if not check["ok"]]
         assert failing[0]["rule"] == refusal.rule
@@ -323,7 +327,7 @@ def test_all_that_is_held_can_always_be_sold_unless_sanity_forbids(
     sane = fresh and symbol not in picture.halted and picture.trading == SESSION
     signal = StoredSignal(strategy, "d", "v", {}, symbol, BAR_END.date(), BAR_END, 0.0, 1, {"close": 50.0}, None)
     intent = Intent("main", strategy, symbol, SESSION, "k", Side.SELL, free, picture.prices[symbol], reduces=True)
-    intents, _ = judge([Wanted(intent, signal, D(0), free, D(0))], picture, risk, picture.equity, Run())
+    intents, _ = judged([Wanted(intent, signal, D(0), free, D(0))], picture, risk)
     assert bool(intents) == (free > 0 and sane and symbol not in picture.unknown_exits)
 
 
@@ -331,10 +335,10 @@ def test_all_that_is_held_can_always_be_sold_unless_sanity_forbids(
 @given(st.lists(asked(), max_size=8), pictures, limits)
 def test_what_is_refused_changes_nothing(wanted: Sequence[Wanted], picture: Picture, risk: RiskSection) -> None:
     orders, before = priced(wanted, picture), deepcopy(picture)
-    intents, _ = judge(orders, picture, risk, picture.equity, Run())
+    intents, _ = judged(orders, picture, risk)
     assert picture == before
     passed = {id(want) for want in orders if any(want.intent == intent for intent in intents)}
-    alone, _ = judge([want for want in orders if id(want) in passed], picture, risk, picture.equity, Run())
+    alone, _ = judged([want for want in orders if id(want) in passed], picture, risk)
     assert alone == intents, "the others might as well never have asked"
 
 

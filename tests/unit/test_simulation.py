@@ -21,7 +21,7 @@ from quaestor.doors.memory.books import BookStore
 from quaestor.doors.memory.disk import Disk
 from quaestor.errors import BrokerAmbiguous
 from quaestor.faults import Fault
-from quaestor.operations import outbox, trade
+from quaestor.operations import outbox, session, trade
 from quaestor.orders import Execution, Intent, State, TimeInForce
 from quaestor.ports import Broker, Lease, StoredOrder, Transition
 
@@ -136,8 +136,8 @@ async def without_what_the_dead_planned(self: BookStore) -> list[StoredOrder]:
     return [o for o in await open_orders(self) if o.state is not State.PLANNED or o.epoch == epoch]
 
 
-async def not_listened(floor: trade.Floor, day: Any, lease: Lease) -> None:
-    await trade._collect(floor, day, lease)
+async def not_listened(floor: session.Floor, day: Any, lease: Lease) -> None:
+    await session.follow(floor, day, lease)
 
 
 async def never_resolved(*_: Any) -> int:
@@ -159,10 +159,10 @@ MUTATIONS: dict[str, tuple[Any, str, Any]] = {
     "an order is sent before that is on record": (outbox, "send", sent_before_it_is_on_record),
     "a fill is booked each time it is told": (BookStore, "book_executions", booked_again),
     "what a dead process planned is forgotten": (BookStore, "open_orders", without_what_the_dead_planned),
-    "the next session does not wait for the last one's news": (trade, "_hear", not_listened),
+    "the next session does not wait for the last one's news": (trade, "hear", not_listened),
     "one look at the broker's list is enough": (outbox, "LISTINGS", 1),
-    "what is unclear is never resolved": (trade, "resolve", never_resolved),
-    "a person's own order is waited for until it ends": (trade, "_owed", owed_whoever_placed_it),
+    "what is unclear is never resolved": (session, "resolve", never_resolved),
+    "a person's own order is waited for until it ends": (session, "_owed", owed_whoever_placed_it),
     "no latch stops what was planned before it": (Disk, "stopped", False),
 }
 

@@ -21,6 +21,7 @@ from quaestor.ledger import FIFO, ZERO, Booked, Equity, Lot, Relief, book_divide
 from quaestor.orders import EXTERNAL, Execution, OrderUpdate, Side, State, external_ref, trimmed
 from quaestor.orders import Intent as IntentOf
 from quaestor.ports import Decision, Latch, Lease, Reconciliation, StoredOrder, Terms, Transition
+from quaestor.risk import Refusal
 from quaestor.splits import Split
 
 OURS = 5  # the version of the UUIDs that we make
@@ -56,6 +57,11 @@ class BookStore:
             self._plan(intent, lease, "decided")
         self._disk.refusals += decision.refusals
         return True
+
+    async def refuse(self, refusals: Sequence[Refusal], lease: Lease) -> None:
+        """Keep refusals that came of no session's decision."""
+        self._disk.guard(lease)
+        self._disk.refusals += refusals
 
     async def place(self, intents: Sequence[IntentOf], lease: Lease) -> list[bool]:
         """Commit intents that are sent at once, already SUBMITTING; which are new and may go."""

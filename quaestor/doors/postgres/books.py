@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from quaestor.orders import (
     trimmed,
 )
 from quaestor.ports import Decision, Lease, StoredOrder, Terms, Transition
+from quaestor.risk import Refusal
 
 if TYPE_CHECKING:
     from quaestor.doors.postgres.database import Connection
@@ -69,10 +70,19 @@ class BookStore(LedgerStore):
                 return False
             for intent in decision.intents:
                 await self._plan(connection, intent, lease, "decided")
-            for refusal in decision.refusals:
-                row = asdict(refusal) | {"provenance": as_json(refusal.provenance)}
-                await self._execute(connection, "insert_refusal", **row)
+            await self._refuse(connection, decision.refusals)
             return True
+
+    async def refuse(self, refusals: Sequence[Refusal], lease: Lease) -> None:
+        """Keep refusals that came of no session's decision."""
+        async with self._database.transaction() as connection:
+            await guard(connection, lease)
+            await self._refuse(connection, refusals)
+
+    async def _refuse(self, connection: Connection, refusals: Iterable[Refusal]) -> None:
+        for refusal in refusals:
+            row = asdict(refusal) | {"provenance": as_json(refusal.provenance)}
+            await self._execute(connection, "insert_refusal", **row)
 
     async def place(self, intents: Sequence[Intent], lease: Lease) -> list[bool]:
         """Commit intents that are sent at once, already SUBMITTING; which are new and may go. One round trip."""

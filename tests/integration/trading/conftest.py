@@ -30,7 +30,8 @@ from quaestor.exchange import Costs
 from quaestor.operations.generate import generate_signals
 from quaestor.operations.ingest import ingest_symbol
 from quaestor.operations.reconcile import reconcile
-from quaestor.operations.trade import Floor, Traded, pending, trade
+from quaestor.operations.session import Floor
+from quaestor.operations.trade import Traded, pending, trade
 from quaestor.ports import Reconciliation, Run
 
 CONFIG = Config()

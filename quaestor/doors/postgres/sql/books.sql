@@ -59,8 +59,8 @@ select (select count(*) from ours) as ours, array(select ref_id from placed) as 
 
 -- name: insert_refusal
 -- A refusal is stored with its rule, limit and observed value (law 6).
-insert into refusal (account, session, strategy, symbol, side, rule, limit_value, observed, unit, quantity, message, provenance)
-values (%(account)s, %(session)s, %(strategy)s, %(symbol)s, %(side)s, %(rule)s, %(limit)s, %(observed)s, %(unit)s,
+insert into refusal (account, session, strategy, symbol, side, cause_key, rule, limit_value, observed, unit, quantity, message, provenance)
+values (%(account)s, %(session)s, %(strategy)s, %(symbol)s, %(side)s, %(cause_key)s, %(rule)s, %(limit)s, %(observed)s, %(unit)s,
         %(quantity)s, %(message)s, %(provenance)s)
 on conflict do nothing
 
