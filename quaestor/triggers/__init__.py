@@ -7,6 +7,11 @@ series       numbers with the nearest values at which anything can change: the i
 derived      volume and range of windows, spreads
 market       all series, and what the caller tells of hours and prices
 index        the book: events in, firings out
+
+For people:
+wording      a trigger as a sentence, read and written back (when, doing, figures, tokens: its parts)
+telling      what it would do in plain words, how far the price is from it, how it stands
+keeping      names and notes; what becomes of a latch when its rule is replaced or shares split
 """
 
 from quaestor.triggers.conditions import (

@@ -447,7 +447,7 @@ def read_condition(data: object, place: str = "condition", depth: int = 0) -> Co
 
 def symbol(place: str, value: object) -> str:
     """A canonical symbol."""
-    if not isinstance(value, str) or not re.match(SYMBOL, value):
+    if not isinstance(value, str) or not re.fullmatch(SYMBOL, value):
         raise BadInput(f"{place}: {value!r} is no symbol; write it like AAPL or BRK.B.")
     return value
 

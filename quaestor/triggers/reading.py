@@ -19,9 +19,16 @@ T = TypeVar("T")
 
 def number(place: str, value: object) -> float:
     """A finite number, as float; raises BadInput for any other value."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not _finite(value):
         raise BadInput(f"{place}: {value!r} is no finite number; write one like 101.5, without quotes.")
     return float(value)
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
 
 
 def positive(place: str, value: object) -> float:

@@ -358,6 +358,7 @@ refusal = Table(
     _text("strategy", primary_key=True),
     _text("symbol", primary_key=True),
     _text("side", primary_key=True),
+    _text("cause_key", primary_key=True, default=""),
     _text("rule"),
     _text("limit_value"),
     _text("observed"),
@@ -634,6 +635,69 @@ paper_dividend = Table(
     schema="paper",
 )
 
+# ── triggers ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+trigger = Table(
+    "trigger",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    _text("account"),
+    _text("name", default=""),
+    Column("rule", JSON, nullable=False),
+    Column("latch", JSONB, nullable=False),
+    _text("note", default=""),
+    _text("by", default=""),
+    _time("written_at", now=True),
+    _time("removed_at", nullable=True),
+    Column("change", BigInteger, nullable=False),
+    comment="Rules on prices, letter by letter as they were written; a row never goes, for its id serves once. "
+    "change: the number of its newest change, in the order of commits.",
+)
+Index(
+    "uq_trigger_name",
+    trigger.c.account,
+    trigger.c.name,
+    unique=True,
+    postgresql_where="removed_at is null and name <> ''",
+)
+Index("ix_trigger_change", trigger.c.account, trigger.c.change)
+
+trigger_firing = Table(
+    "trigger_firing",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    _text("account"),
+    Column("trigger", Uuid, ForeignKey("trigger.id"), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    _text("symbol"),
+    Column("price", Double, nullable=True),
+    _time("at"),
+    _text("action"),
+    _text("outcome", default=""),
+    _time("kept_at", now=True),
+    comment="Each firing of a trigger, once; outcome: what came of it.",
+)
+Index("ix_trigger_firing_at", trigger_firing.c.account, trigger_firing.c.at)
+Index("ix_trigger_firing_trigger", trigger_firing.c.trigger, trigger_firing.c.number)
+
+trigger_changes = Table(
+    "trigger_changes",
+    metadata,
+    _text("account", primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    comment="How many changes an account's triggers have seen; whoever changes one holds the row until he commits.",
+)
+
+trigger_split = Table(
+    "trigger_split",
+    metadata,
+    _text("account", primary_key=True),
+    _text("symbol", primary_key=True),
+    Column("session", Date, primary_key=True),
+    _time("at", now=True),
+    comment="Splits after which an account's triggers were rescaled.",
+)
+
 # ── an old bot's history: append-only, apart from the live account's books ────────────────────────────────────────────
 
 legacy_import = Table(
@@ -707,4 +771,64 @@ legacy_trade = _legacy(
     _text("trade_id", nullable=True),
     _number("pnl", nullable=True),
     comment="Trades of a bot; they never enter the ledger. pnl: the bot's own figure.",
+)
+
+# ── live runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+live_run = Table(
+    "live_run",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("number", BigInteger, Identity(always=True), nullable=False),
+    _text("account"),
+    _text("holder"),
+    _time("started_at"),
+    _text("commit"),
+    _text("config_digest"),
+    _text("journal", default=""),
+    _time("beat_at", nullable=True),
+    _time("ended_at", nullable=True),
+    _text("outcome", default=""),
+    Column("facts", JSON, nullable=False, server_default="{}"),
+    comment="started_at: the runner's own clock, which a rehearsal shifts; beat_at, ended_at: the database's.",
+)
+Index("ix_live_run_account_number", live_run.c.account, live_run.c.number)
+
+live_desired = Table(
+    "live_desired",
+    metadata,
+    Column("number", BigInteger, Identity(always=True), primary_key=True),
+    _text("account"),
+    _text("state"),
+    _text("by"),
+    _text("reason", default=""),
+    _time("at", now=True),
+    CheckConstraint("state in ('armed', 'hold', 'flatten', 'stopped')", name="state"),
+    comment="What is wanted of an account's runner; append-only, the newest row counts.",
+)
+Index("ix_live_desired_account_number", live_desired.c.account, live_desired.c.number)
+
+live_happening = Table(
+    "live_happening",
+    metadata,
+    Column("number", BigInteger, Identity(always=True), primary_key=True),
+    _text("account"),
+    Column("run", Uuid, nullable=False),
+    _text("kind"),
+    _text("subject"),
+    _time("at"),
+    Column("body", JSON, nullable=False),
+    _time("told_at", now=True),
+    comment="What a person may want to see; an account's numbers grow in the order of commits.",
+)
+Index("ix_live_happening_account_number", live_happening.c.account, live_happening.c.number)
+Index("ix_live_happening_told_at", live_happening.c.told_at)
+
+live_snapshot = Table(
+    "live_snapshot",
+    metadata,
+    _text("account", primary_key=True),
+    Column("run", Uuid, nullable=False),
+    _time("at"),
+    Column("state", JSON, nullable=False),
 )
