@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from prefect.blocks.core import Block
 from pydantic import Field, field_validator
@@ -48,6 +48,9 @@ class TradingPlan(Block):
     )
     risk: dict[str, Any] = Field(
         default_factory=dict, description="Limits of the risk gate by name; what is not named keeps its default."
+    )
+    on_cancel: Literal["hold", "flatten"] = Field(
+        default="hold", description="What a canceled live flow asks of the runner, where its own form leaves it open."
     )
 
     @field_validator("strategies")

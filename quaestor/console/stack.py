@@ -62,9 +62,11 @@ def start(loaded: wiring.Loaded, *, schedules: bool) -> None:
 
 
 def _running(loaded: wiring.Loaded) -> frozenset[str]:
-    """Which parts run already: server, worker, database."""
+    """Which parts run already: server, worker, live runner, database."""
     found = wiring.local_prefect(loaded).status()
     parts = {part for part in ("server", "worker") if found[part] is not None}
+    if wiring.local_runner(loaded).running:
+        parts.add("runner")
     if not loaded.config.database.url and wiring.embedded(loaded).status().pinned:
         parts.add("database")
     return frozenset(parts)
@@ -110,10 +112,15 @@ def down(arguments: argparse.Namespace) -> int:
 
 
 def stop(loaded: wiring.Loaded, spare: frozenset[str] = frozenset()) -> None:
-    """Worker first, then the server, then the database; parts named in `spare` go on."""
+    """Worker first, then the live runner, the server, the database; parts named in `spare` go on.
+
+    What is wanted of the runner stays as it was said: the next session's flow starts another.
+    """
     prefect = wiring.local_prefect(loaded)
     if "worker" not in spare:
         prefect.stop_worker()
+    if "runner" not in spare:
+        wiring.local_runner(loaded).end()
     if "server" not in spare:
         prefect.stop()
     if not loaded.config.database.url and "database" not in spare:

@@ -3,6 +3,9 @@
 A stopped worker kills its flow runs at once and nobody tells the server: they stay Running until the zombie reaper
 finds them. So: pause the pool (no worker takes a new run; those under way go on), wait until none is under way, stop
 the worker, and open the pool again. If the wait is too long, nothing was stopped and the pool is open as before.
+
+A run that is only a window (tag `window`: the live session's) is not waited for, since it may last all day and its end
+changes nothing. It ends with the worker; the zombie reaper marks it Crashed, and it is run again.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from quaestor.errors import Temporary
+
+WINDOW = "window"
 
 
 class Busy(Protocol):
@@ -25,6 +30,11 @@ class Busy(Protocol):
     @property
     def state(self) -> str:
         """Where it is."""
+        ...
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """What sort of run it is."""
         ...
 
 
@@ -76,7 +86,7 @@ def await_idle(
     """Wait until the pool was idle twice in a row: a run taken just before the pause shows up a moment later."""
     end, idle = clock() + patience, 0
     while True:
-        runs = pools.busy(pool)
+        runs = [run for run in pools.busy(pool) if WINDOW not in run.tags]
         idle = 0 if runs else idle + 1
         if idle == 2:
             return

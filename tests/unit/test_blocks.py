@@ -30,7 +30,7 @@ CHECKSUMS = {
     "quaestor-database": "22ff1f02098870df",
     "quaestor-recorded-feed": "2a20166420ff7924",
     "quaestor-scale": "dd45450214a15bfb",
-    "quaestor-trading-plan": "c37f1586872c6e08",
+    "quaestor-trading-plan": "f34c15f65b43fc97",
 }
 
 

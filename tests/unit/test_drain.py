@@ -15,6 +15,7 @@ from quaestor.operations.drain import drain
 class Run:
     name: str
     state: str = "Running"
+    tags: tuple[str, ...] = ()
 
 
 @dataclass
@@ -29,7 +30,11 @@ class Site:
         self.log.append(f"{'close' if paused else 'open'} {name}")
 
     def busy(self, pool: str) -> Sequence[Run]:  # noqa: ARG002 - it is the only pool
-        return [Run(name) for name, end in self.ends.items() if end > self.now]
+        return [
+            Run(name, tags=("quaestor", *(["window"] if name == "live" else [])))
+            for name, end in self.ends.items()
+            if end > self.now
+        ]
 
     def stop_worker(self) -> None:
         self.log.append(f"stop at {self.now:g}")
@@ -58,3 +63,9 @@ def test_a_run_that_lasts_too_long_is_named_and_nothing_is_stopped() -> None:
     with pytest.raises(Temporary, match=r"after 10 s: execute \(Running\)\. Wait longer, or cancel it"):
         site.drain(patience=10)
     assert site.log == ["close quaestor", "open quaestor"]
+
+
+def test_a_window_that_is_open_all_day_is_not_waited_for() -> None:
+    site = Site({"live": 1000.0, "ingest": 3.0})
+    site.drain(patience=10)
+    assert site.log == ["close quaestor", "stop at 4", "open quaestor"]
