@@ -1,9 +1,8 @@
-"""Feeds: live ticks, and what is known about the line that they come through.
+"""Feeds: what is told of live ticks' lines, and when their silence means something.
 
-A `Feed` connects, subscribes, hands on batches of ticks and tells of itself; it comes back by itself after a passing
-fault, and ends with `FeedRefused` where a person must act. It hands on as fast as it reads. Who cannot always keep up
-puts a `Backlog` in between: of what waits there only each symbol's newest quote stays, and every trade; what waits in
-the socket is read first, and past a bound the feed is paused, so that the rest waits with the vendor, not in memory.
+A feed (`ports_live.Feed`) connects, subscribes, hands on batches of ticks and tells of itself; it comes back by itself
+after a passing fault, and ends with `FeedRefused` where a person must act. What cannot be read is counted by rule id,
+and costs nothing else.
 
 `Liveness` knows when silence means something: a feed that says nothing in session is told of once, 15 seconds after
 its last tick at the latest, and none at night. Times are handed in, in nanoseconds; a clock that jumps begins silence
@@ -12,17 +11,15 @@ anew.
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Literal, Protocol
+from typing import Literal
 
 from quaestor import calendar
 from quaestor.errors import Permanent, Temporary
-from quaestor.ticks import SECOND, QuoteTick, Tick
+from quaestor.ticks import SECOND, Tick
 
 OnBatch = Callable[[list[Tick]], None]
 OnStatus = Callable[["Status"], None]
@@ -30,14 +27,22 @@ Hours = Callable[
     [int], tuple[int, int]
 ]  # of an instant: when the session that it is in, or the next one, opens and closes
 MUTE, UNTOLD = 10 * SECOND, 60 * SECOND
+UNREADABLE, UNUSABLE = "frame-malformed", "message-malformed"
+UNKNOWN_TYPE, NO_TICK = "message-unknown-type", "message-no-tick"
+RULES: Mapping[str, str] = {
+    UNREADABLE: "a frame that is not of the vendor's form",
+    UNUSABLE: "a message in it that lacks something, or has it in another form",
+    UNKNOWN_TYPE: "a message of a kind that nobody knows",
+    NO_TICK: "a message of a known kind that nobody asked for",
+}
 
 
 class FeedLost(Temporary):
     """The feed's line is lost; it is tried again by itself."""
 
-    def __init__(self, message: str | None = None, pause: float = 0.0) -> None:
+    def __init__(self, message: str | None = None, *, full: bool = False) -> None:
         super().__init__(message)
-        self.pause = pause  # seconds before which it is of no use to try
+        self.full = full  # the vendor takes no more connections for now: it is of no use to try at once
 
 
 class FeedRefused(Permanent):
@@ -46,102 +51,11 @@ class FeedRefused(Permanent):
 
 @dataclass(frozen=True)
 class Status:
-    """What a feed tells of itself; wait: seconds until it tries again."""
+    """What a feed tells of itself; note: the line stands, but; wait: seconds until it tries again."""
 
-    kind: Literal["connected", "subscribed", "lost", "refused"]
+    kind: Literal["connected", "subscribed", "note", "lost", "refused"]
     words: str = ""
     wait: float = 0.0
-
-
-class Feed(Protocol):
-    """A live source of ticks. `counts`: what could not be read, by rule id."""
-
-    name: str
-    counts: Counter[str]
-
-    async def run(self, on_batch: OnBatch, on_status: OnStatus) -> None:
-        """Feed until stopped or cancelled. Raises FeedRefused, and whatever `on_batch` raises."""
-
-    def stop(self) -> None:
-        """Let `run` end."""
-
-    def subscribe(self, trades: Iterable[str] = (), quotes: Iterable[str] = ()) -> None:
-        """Ask for these symbols too, now and after each reconnect."""
-
-    def unsubscribe(self, trades: Iterable[str] = (), quotes: Iterable[str] = ()) -> None:
-        """Ask for these symbols no more."""
-
-    def pause(self) -> None:
-        """Read no more for now; what the vendor sends waits on its side."""
-
-    def resume(self) -> None:
-        """Read on."""
-
-
-class Backlog:
-    """What a feed has handed on and nobody has taken yet: `add` is its on_batch.
-
-    calm: ticks up to which nothing is conflated; most: ticks from which on the feed is paused. `conflated`: quotes that
-    gave way to newer ones.
-    """
-
-    BUSY = 256  # ticks that make it worth to look for more in the socket
-    TURNS = 64
-
-    def __init__(self, calm: int = 4096, most: int = 1_000_000, feed: Feed | None = None) -> None:
-        self.conflated = 0
-        self._calm, self._most, self._bound, self._feed = calm, most, calm, feed
-        self._held: list[Tick] = []
-        self._paused = False
-        self._some = asyncio.Event()
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def add(self, ticks: list[Tick]) -> None:
-        """Hold these ticks too."""
-        self._held += ticks
-        if len(self._held) > self._bound:
-            self._conflate()
-        self._some.set()
-
-    async def take(self) -> list[Tick]:
-        """All that is held, at least one tick; waits for it."""
-        while not self._held:
-            self._some.clear()
-            await self._some.wait()
-        if len(self._held) >= self.BUSY:
-            await self._read_ahead()
-        taken, self._held, self._bound = self._held, [], self._calm
-        if self._paused and self._feed:
-            self._paused = False
-            self._feed.resume()
-        return taken
-
-    async def _read_ahead(self) -> None:
-        """Give the socket its turns while it has more: a quote that is already old is not worth a decision."""
-        for _ in range(self.TURNS):
-            before = len(self._held) + self.conflated
-            await asyncio.sleep(0)  # the loop polls the socket …
-            await asyncio.sleep(0)  # … and reads it
-            if self._paused or len(self._held) + self.conflated - before < self.BUSY:
-                return
-
-    def _conflate(self) -> None:
-        seen: set[str] = set()
-        kept: list[Tick] = []
-        for tick in reversed(self._held):
-            if type(tick) is QuoteTick:
-                if tick.symbol in seen:
-                    continue
-                seen.add(tick.symbol)
-            kept.append(tick)
-        kept.reverse()
-        self.conflated += len(self._held) - len(kept)
-        self._held, self._bound = kept, max(self._calm, 2 * len(kept))
-        if len(kept) > self._most and self._feed and not self._paused:
-            self._paused = True
-            self._feed.pause()
 
 
 def _between(opens: Callable[[dt.date], dt.datetime], closes: Callable[[dt.date], dt.datetime]) -> Hours:

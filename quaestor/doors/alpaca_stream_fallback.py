@@ -14,11 +14,21 @@ import math
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from quaestor.errors import QuaestorError
-from quaestor.feeds import FeedLost, FeedRefused, OnBatch, OnStatus, Status
+from quaestor.feeds import (
+    NO_TICK,
+    UNKNOWN_TYPE,
+    UNREADABLE,
+    UNUSABLE,
+    FeedLost,
+    FeedRefused,
+    OnBatch,
+    OnStatus,
+    Status,
+)
 from quaestor.symbols import Symbology
 from quaestor.ticks import SECOND, QuoteTick, Tick, TradeTick
 
@@ -28,8 +38,6 @@ with warnings.catch_warnings():  # alpaca-py 0.44 uses what websockets calls leg
     from alpaca.data.enums import DataFeed
     from alpaca.data.live import StockDataStream
 
-UNREADABLE, UNUSABLE = "frame-malformed", "message-malformed"
-UNKNOWN_TYPE, NO_TICK = "message-unknown-type", "message-no-tick"
 NO_TICKS = frozenset({"b", "d", "u", "s", "l", "n", "c", "x"})
 CURES = {
     "auth failed": "The key or its secret is wrong; check both in the vault against your Alpaca account.",
@@ -45,9 +53,10 @@ PAUSE = 60.0  # seconds: the connection before ours is let go of only after a wh
 
 
 class AlpacaStreamFallback:
-    """A Feed (see `feeds`). Key and secret are values, and stay here.
+    """Implements `ports_live.Feed`. Key and secret are values, and stay here.
 
-    feed: "iex" (free) or "sip"; url: a protocol server's, "" Alpaca's; silence: seconds without data that end a
+    feed: "iex" (free) or "sip"; url: a protocol server's, "" Alpaca's; channels: those that
+    are asked for, whatever is subscribed to; silence: seconds without data that end a
     connection while they are due (a Liveness's `open`); pause: seconds to leave Alpaca alone at its connection limit.
     """
 
@@ -60,6 +69,7 @@ class AlpacaStreamFallback:
         *,
         feed: str = "iex",
         url: str = "",
+        channels: Collection[str] = ("trades", "quotes"),
         silence: float = 10.0,
         due: Callable[[], bool] = lambda: False,
         pause: float = PAUSE,
@@ -67,7 +77,7 @@ class AlpacaStreamFallback:
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._client = _Client(self, pause, key, secret, DataFeed(feed), url or None, silence, due)
-        self._symbology = symbology or Symbology("Alpaca")
+        self._channels, self._symbology = channels, symbology or Symbology("Alpaca")
         self._some, self._reading, self._stopped = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._reading.set()
 
@@ -76,12 +86,23 @@ class AlpacaStreamFallback:
         client = self._client
         client.begin(on_batch, on_status)
         await self._some.wait()
+        job = asyncio.create_task(self._job())
         try:
-            if not self._stopped.is_set():
-                await client._run_forever()  # noqa: SLF001 - `run` would start a loop of its own
+            await asyncio.wait({job})
         finally:
+            client.halt()
+            while not job.done():  # a cancellation is lost where alpaca-py's `wait_for` has an answer at that moment
+                job.cancel()
+                await asyncio.wait({job}, timeout=0.1)
+            fault = None if job.cancelled() else job.exception()
             await client.leave()
         client.end()
+        if fault:
+            raise fault
+
+    async def _job(self) -> None:
+        if not self._stopped.is_set():
+            await self._client._run_forever()  # noqa: SLF001 - its `run` would start a loop of its own
 
     def stop(self) -> None:
         """Let `run` end, for good."""
@@ -91,8 +112,7 @@ class AlpacaStreamFallback:
 
     def subscribe(self, trades: Iterable[str] = (), quotes: Iterable[str] = ()) -> None:
         """Ask for these symbols too, now and after each reconnect."""
-        for channel, symbols in (("trades", trades), ("quotes", quotes)):
-            names = [self._symbology.theirs(symbol) for symbol in symbols]
+        for channel, names in self._named(trades, quotes):
             self._client._handlers[channel].update(dict.fromkeys(names, self._client.keep))  # noqa: SLF001
             if names:
                 self._some.set()
@@ -100,11 +120,15 @@ class AlpacaStreamFallback:
 
     def unsubscribe(self, trades: Iterable[str] = (), quotes: Iterable[str] = ()) -> None:
         """Ask for these symbols no more."""
-        for channel, symbols in (("trades", trades), ("quotes", quotes)):
-            names = [self._symbology.theirs(symbol) for symbol in symbols]
+        for channel, names in self._named(trades, quotes):
             for name in names:
                 self._client._handlers[channel].pop(name, None)  # noqa: SLF001
             self._client.soon(self._client._send_unsubscribe_msg, channel, names)  # noqa: SLF001
+
+    def _named(self, trades: Iterable[str], quotes: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+        for channel, symbols in (("trades", trades), ("quotes", quotes)):
+            if channel in self._channels:
+                yield channel, [self._symbology.theirs(symbol) for symbol in symbols]
 
     def pause(self) -> None:
         """Read no more for now: alpaca-py waits for its handler, and websockets for alpaca-py."""

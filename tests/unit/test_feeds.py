@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from quaestor.calendar import session_close, session_open
-from quaestor.feeds import Alert, Backlog, Liveness, always, extended
+from quaestor.feeds import Alert, Liveness, always, extended
+from quaestor.operations.backlog import Backlog
 from quaestor.ticks import SECOND, QuoteTick, Tick, TradeTick
 
 DAY = dt.date(2026, 11, 20)  # a Friday

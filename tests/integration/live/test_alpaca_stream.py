@@ -3,59 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import json
 import logging
-import resource
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import picows
 import pytest
 
-from quaestor import screening
-from quaestor.doors import alpaca_stream
-from quaestor.doors.alpaca_stream import AlpacaStream, Timing, refused, stamp
+from quaestor import feeds, screening
+from quaestor.doors.alpaca_stream import CURES, Alpaca, refused
 from quaestor.doors.alpaca_stream_fallback import AlpacaStreamFallback
-from quaestor.doors.sim.alpaca_stream import ERRORS, AlpacaStreamServer, Bad, Knobs, Synthetic
+from quaestor.doors.sim.alpaca_stream import ERRORS, AlpacaStreamServer
+from quaestor.doors.sim.streaming import Bad, Knobs, Synthetic
+from quaestor.doors.streaming import Stream
 from quaestor.errors import BadInput
-from quaestor.feeds import Backlog, Feed, FeedLost, FeedRefused, Status
+from quaestor.feeds import FeedLost, FeedRefused
+from quaestor.operations.backlog import Backlog
 from quaestor.screening import Screen
 from quaestor.ticks import SECOND, QuoteTick, Tick, TradeTick
+from tests.integration.live.listening import QUICK, Heard, running
 
-ROOT = Path(__file__).resolve().parents[3]
 SYMBOLS = ["AAPL", "IBM", "MSFT", "BRK.B", "GOOG"]
-QUICK = Timing(login=1.0, ping=0.2, pong=0.2, data=0.3, first=0.02, longest=0.1)
 KINDS = ["ours", "ours, packed", "alpaca-py"]
+LONG = pytest.param("alpaca-py", marks=pytest.mark.full)
 Make = Callable[..., Any]
-
-
-@dataclass
-class Heard:
-    """What a run has told."""
-
-    feed: Any
-    ticks: list[Tick] = field(default_factory=list)
-    statuses: list[Status] = field(default_factory=list)
-    batches: int = 0
-
-    def on_batch(self, ticks: list[Tick]) -> None:
-        self.ticks += ticks
-        self.batches += 1
-
-    def kinds(self) -> list[str]:
-        return [status.kind for status in self.statuses]
-
-    async def until(self, what: Callable[[], bool], patience: float = 15.0) -> None:
-        async with asyncio.timeout(patience):
-            while not what():
-                await asyncio.sleep(0.01)
 
 
 def made(kind: str, server: AlpacaStreamServer, key: str = "key", secret: str = "secret", **more: Any) -> Any:
@@ -64,35 +36,9 @@ def made(kind: str, server: AlpacaStreamServer, key: str = "key", secret: str = 
         feed: Any = AlpacaStreamFallback(key, secret, url=server.url, pause=0.1, silence=0.3, **more)
         feed._client._reconnect_min_backoff = feed._client._reconnect_max_backoff = 0.05
     else:
-        feed = AlpacaStream(
-            key, secret, url=server.url, packed="packed" in kind, timing=more.pop("timing", QUICK), **more
-        )
+        feed = Stream(Alpaca(key, secret, url=server.url, packed="packed" in kind), timing=QUICK, **more)
     feed.subscribe(trades=SYMBOLS, quotes=SYMBOLS)
     return feed
-
-
-@asynccontextmanager
-async def running(feed: Feed, on_batch: Any = None) -> AsyncIterator[Heard]:
-    """The feed, running, and what it tells; stopped at the end, with nothing left behind."""
-    before = asyncio.all_tasks()
-    heard = Heard(feed)
-    task = asyncio.create_task(feed.run(on_batch or heard.on_batch, heard.statuses.append))
-    try:
-        yield heard
-        feed.stop()
-        await asyncio.wait_for(task, 5)
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError, FeedRefused):
-            await task
-    await asyncio.sleep(0.05)
-    left = {each for each in asyncio.all_tasks() - before if "_tell" not in repr(each)}  # the server's own
-    assert not left
-
-
-@pytest.fixture(autouse=True)
-def _pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alpaca_stream, "PAUSES", {406: 0.1, 407: 0.0, 429: 0.1})
 
 
 @pytest.fixture(params=KINDS)
@@ -125,6 +71,14 @@ async def test_symbols_come_and_go_while_it_runs(kind: str) -> None:
             heard.ticks.clear()
             await heard.until(lambda: len(heard.ticks) > 20)
             assert {(type(tick), tick.symbol) for tick in heard.ticks} == {(TradeTick, "IBM")}
+
+
+async def test_only_the_channels_that_are_wanted_are_asked_for(kind: str) -> None:
+    async with AlpacaStreamServer(Synthetic(SYMBOLS, 3000)) as server:
+        async with running(made(kind, server, channels=("trades",))) as heard:
+            await heard.until(lambda: len(heard.ticks) == 1000)
+        assert {type(tick) for tick in heard.ticks} == {TradeTick}
+        assert not any(each.get("quotes") for each in server.subscriptions)
 
 
 async def test_a_symbol_that_alpaca_cannot_be_asked_for_is_refused_at_once(kind: str) -> None:
@@ -195,7 +149,7 @@ async def test_an_error_in_the_middle_that_passes_is_a_lost_line(code: int) -> N
         running(made("ours", server)) as heard,
     ):
         await heard.until(lambda: bool(heard.ticks))
-        next(iter(server._talks))._error(code)
+        next(iter(server.talks)).error(code)
         await heard.until(lambda: heard.kinds().count("subscribed") == 2)
         assert ERRORS[code] in heard.statuses[2].words
 
@@ -204,7 +158,7 @@ async def test_a_message_in_parts_is_one_message() -> None:
     said = b'[{"T":"t","S":"AAPL","p":1.5,"s":2,"t":"1970-01-01T00:00:00.000000007Z"}]'
     async with AlpacaStreamServer([]) as server, running(made("ours", server)) as heard:
         await heard.until(lambda: "subscribed" in heard.kinds())
-        send, types = next(iter(server._talks))._transport.send, picows.WSMsgType
+        send, types = next(iter(server.talks)).transport.send, picows.WSMsgType
         send(types.TEXT, b"", False)
         send(types.CONTINUATION, said[:20], False)
         send(types.PING, b"")
@@ -222,6 +176,7 @@ async def test_a_dropped_line_is_taken_up_again_with_all_that_was_subscribed_to(
         assert [sorted(each["trades"]) for each in server.subscriptions] == [sorted(SYMBOLS)] * 4
 
 
+@pytest.mark.parametrize("kind", ["ours", LONG])
 async def test_a_mute_line_is_left_while_data_are_due_and_kept_at_night(kind: str) -> None:
     due = [True]
     more = {"due": lambda: due[0]}
@@ -233,7 +188,7 @@ async def test_a_mute_line_is_left_while_data_are_due_and_kept_at_night(kind: st
         assert len(server.logins) == 3
     due[0] = False
     async with AlpacaStreamServer([]) as server, running(made(kind, server, **more)) as heard:
-        await asyncio.sleep(1)
+        await asyncio.sleep(0.6)
         assert heard.kinds() == ["connected", "subscribed"], "pings are answered"
 
 
@@ -259,10 +214,10 @@ async def test_nobody_there_is_a_lost_line_whose_waits_grow_and_stay_within_boun
 
 
 BAD: list[tuple[Bad, str]] = [
-    ("malformed", alpaca_stream.UNREADABLE),
-    ("unknown", alpaca_stream.UNKNOWN_TYPE),
-    ("correction", alpaca_stream.NO_TICK),
-    ("text", alpaca_stream.UNUSABLE),
+    ("malformed", feeds.UNREADABLE),
+    ("unknown", feeds.UNKNOWN_TYPE),
+    ("correction", feeds.NO_TICK),
+    ("text", feeds.UNUSABLE),
     ("nan", screening.FINITE),
     ("zero", screening.POSITIVE),
     ("spike", screening.SPIKE),
@@ -277,7 +232,7 @@ BAD: list[tuple[Bad, str]] = [
 async def test_what_is_bad_is_counted_by_its_rule_and_nothing_else_is_lost(kind: str, bad: Bad, rule: str) -> None:
     ticks = Synthetic(SYMBOLS, 2000)
     knobs = Knobs(bad=dict.fromkeys(range(100, 2000, 100), bad))
-    async with AlpacaStreamServer(ticks, now=True, knobs=knobs) as server:
+    async with AlpacaStreamServer(ticks, clock=time.time_ns, knobs=knobs) as server:
         feed, screen, good = made(kind, server), Screen(SYMBOLS), []
 
         def screened(told: list[Tick]) -> None:
@@ -313,7 +268,7 @@ async def test_no_frame_brings_the_line_down(frame: bytes) -> None:
     server = AlpacaStreamServer(Synthetic(SYMBOLS, 10**6), rate=500)
     async with server, running(made("ours", server)) as heard:
         await heard.until(lambda: len(heard.ticks) > 10)
-        next(iter(server._talks))._send(frame)
+        next(iter(server.talks)).send(frame)
         await heard.until(lambda: heard.feed.counts.total() > 0)
         count = len(heard.ticks)
         await heard.until(lambda: len(heard.ticks) > count + 10)
@@ -342,6 +297,7 @@ async def test_a_cancelled_run_leaves_nothing_behind(kind: str) -> None:
     assert asyncio.all_tasks() == before
 
 
+@pytest.mark.parametrize("kind", ["ours", LONG])
 async def test_a_slow_consumer_gets_every_trade_and_the_newest_quotes(kind: str) -> None:
     ticks = Synthetic(SYMBOLS, 60_000)
     async with AlpacaStreamServer(ticks) as server:
@@ -359,15 +315,17 @@ async def test_a_slow_consumer_gets_every_trade_and_the_newest_quotes(kind: str)
         assert {tick.symbol: tick for tick in taken if isinstance(tick, QuoteTick)} == newest
 
 
+@pytest.mark.parametrize("kind", ["ours", LONG])
 async def test_a_paused_feed_leaves_the_rest_with_the_vendor_and_reads_on(kind: str) -> None:
     ticks = Synthetic(SYMBOLS, 120_000)
     async with AlpacaStreamServer(ticks) as server:
         async with running(made(kind, server)) as heard:
             await heard.until(lambda: bool(heard.ticks))
             heard.feed.pause()
-            await asyncio.sleep(1)
-            stood = server.at
-            await asyncio.sleep(0.5)
+            stood = -1
+            while stood != server.at:
+                stood = server.at
+                await asyncio.sleep(0.4)
             assert server.at == stood < len(ticks), "the server waits, and the silence is no fault"
             heard.feed.resume()
             await heard.until(lambda: len(heard.ticks) == len(ticks), 40)
@@ -377,96 +335,5 @@ async def test_a_paused_feed_leaves_the_rest_with_the_vendor_and_reads_on(kind: 
 @pytest.mark.parametrize("code", [*ERRORS, 401, 403, 410, 418])
 def test_every_error_of_alpacas_is_a_lost_line_or_a_refusal_with_a_cure(code: int) -> None:
     error = refused(code, "words")
-    assert type(error) is (FeedRefused if code in alpaca_stream.CURES else FeedLost)
+    assert type(error) is (FeedRefused if code in CURES else FeedLost)
     assert str(code) in str(error)
-
-
-@pytest.mark.parametrize(
-    ("text", "nanoseconds"),
-    [
-        ("1970-01-01T00:00:00Z", 0),
-        ("2026-11-20T14:30:00Z", 1_795_185_000 * SECOND),
-        ("2026-11-20T14:30:00.5Z", 1_795_185_000 * SECOND + 500_000_000),
-        ("2026-11-20T14:30:00.123456789Z", 1_795_185_000 * SECOND + 123_456_789),
-    ],
-)
-def test_times_are_read_to_the_nanosecond(text: str, nanoseconds: int) -> None:
-    assert stamp(text) == nanoseconds
-
-
-SERVE = """
-import asyncio, sys
-from quaestor.doors.sim.alpaca_stream import AlpacaStreamServer, Synthetic
-count, batch, rate = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-async def main():
-    symbols = [f"S{chr(65 + n // 26)}{chr(65 + n % 26)}" for n in range(100)]
-    server = AlpacaStreamServer(Synthetic(symbols, count, 1795185000123456789), batch=batch, rate=rate, now=bool(rate))
-    print(await server.start(), flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-    await server.stop()
-asyncio.run(main())
-"""
-
-
-def serving(count: int, batch: int, rate: float) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(count), str(batch), str(rate)],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-async def measured(count: int, batch: int, rate: float = 0.0, packed: bool = False) -> dict[str, Any]:
-    """What a client's CPU gives at a server in a process of its own."""
-    symbols = [f"S{chr(65 + n // 26)}{chr(65 + n % 26)}" for n in range(100)]
-    with serving(count, batch, rate) as process:
-        assert process.stdout
-        assert process.stdin
-        feed = AlpacaStream("key", "secret", url=process.stdout.readline().strip(), packed=packed)
-        feed.subscribe(symbols, symbols)
-        screen, got, late = Screen(symbols, dict.fromkeys(symbols, 100.0)), itertools.count(), []
-        seen = 0
-
-        def on_batch(ticks: list[Tick]) -> None:
-            nonlocal seen
-            seen += len(ticks)
-            if rate:
-                now = time.time_ns()
-                late.extend(now - tick.at for tick in ticks)
-                screen.good(ticks, now)
-            if seen >= count:
-                feed.stop()
-
-        del got
-        before = resource.getrusage(resource.RUSAGE_SELF)
-        began = time.perf_counter()
-        await asyncio.wait_for(feed.run(on_batch, lambda _: None), 60)
-        took = time.perf_counter() - began
-        after = resource.getrusage(resource.RUSAGE_SELF)
-        process.stdin.close()
-        process.wait(10)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    late.sort()
-    told = {
-        "batch": batch,
-        "seen": seen,
-        "per_cpu_second": round(seen / cpu),
-        "per_second": round(seen / took),
-        "bad": screen.counts.total(),
-    }
-    if late:
-        told |= {f"p{p}_us": round(late[len(late) * p // 100] / 1000) for p in (50, 90, 99)}
-    return told
-
-
-async def test_a_client_keeps_up_with_a_burst_from_another_process() -> None:
-    told = await measured(40_000, 50)
-    assert (told["seen"], told["bad"]) == (40_000, 0)
-
-
-if __name__ == "__main__":  # the figures: python tests/integration/live/test_alpaca_stream.py [uvloop]
-    factory = __import__("uvloop").new_event_loop if "uvloop" in sys.argv else None
-    with asyncio.Runner(loop_factory=factory) as runner:
-        for size in (1, 5, 20, 100):
-            print(json.dumps(runner.run(measured(200_000, size))))
-        print("packed", json.dumps(runner.run(measured(200_000, 20, packed=True))))
-        print("5,000/s", json.dumps(runner.run(measured(25_000, 20, 5000.0))))
