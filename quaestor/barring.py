@@ -334,8 +334,14 @@ class Barring:
 
     def close_until(self, instant: int) -> list[LiveBar]:
         """It is that instant for all symbols: the bars that close, by end, then symbol, then order of the grids."""
-        every = (builder for builders in self._builders.values() for builder in builders)
-        return sorted((bar for one in every for bar in one.close_until(instant)), key=lambda bar: (bar.end, bar.symbol))
+        closed: list[LiveBar] = []
+        for builders in self._builders.values():
+            for builder in builders:
+                if instant >= builder._due:  # noqa: SLF001 - most are not due, and a call costs more than the look
+                    closed += builder.close_until(instant)
+                elif instant > builder._clock:  # noqa: SLF001
+                    builder._clock = instant  # noqa: SLF001
+        return sorted(closed, key=lambda bar: (bar.end, bar.symbol)) if closed else closed
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Ticks by rule, for each timeframe: a trade is late for its second before it is for its minute."""

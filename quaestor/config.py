@@ -281,6 +281,115 @@ class AlertsSection(Section):
     file: str = Field("alerts.log", description="Log file, relative to QUAESTOR_HOME; empty: none.")
 
 
+class TelemetrySection(Section):
+    """What a live run tells about itself, and where."""
+
+    otlp: str = Field("", description="Address of an OTLP sink, such as http://127.0.0.1:4318; empty: none.")
+    authorization_secret: str = Field(
+        "", description="Name of what the sink wants in the header Authorization, in the vault; empty: nothing."
+    )
+    sample: float = Field(
+        0.001, ge=0, le=1, description="Share of batches of ticks that are traced; orders always are."
+    )
+    file: str = Field("", description="File of traces as lines of JSON, relative to QUAESTOR_HOME; empty: none.")
+    every: int = Field(15, ge=2, le=3600, description="Seconds between two sets of figures for the sink.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="From what on is logged.")
+    log_file: str = Field(
+        "logs/live.jsonl", description="File of logs as lines of JSON, relative to QUAESTOR_HOME; empty: none."
+    )
+    file_bytes: int = Field(64_000_000, ge=100_000, description="Bytes after which such a file is turned over.")
+    files_kept: int = Field(4, ge=0, le=100, description="How many full ones stay.")
+
+    @model_validator(mode="after")
+    def _address_is_safe(self) -> TelemetrySection:
+        if self.authorization_secret:
+            _safe(self.otlp)
+        if self.otlp and not re.fullmatch(r"https?://[^/@\s]+(/[^@\s]*)?", self.otlp):
+            raise ValueError("otlp: write http://host:4318 or https://…, without a password")
+        return self
+
+
+class LiveSection(Section):
+    """How the live run behaves; docs/live.md shows it at work."""
+
+    on_cancel: Literal["hold", "flatten"] = Field(
+        "hold", description="What a cancelled `live` flow asks of the runner: enter nothing new, or sell everything."
+    )
+    beat: float = Field(2.0, ge=0.5, le=10, description="Seconds between two heartbeats of the runner.")
+    reconcile_minutes: int = Field(
+        15, ge=0, le=1440, description="Minutes between two comparisons with the broker while a run goes on; 0: none."
+    )
+    cross_check: Literal["off", "warn", "refuse"] = Field(
+        "off", description="What happens to an entry when the broker's own quote is far from the feed's."
+    )
+    cross_check_percent: Amount = Field(
+        Decimal(1), gt=0, le=50, description="Percent by which the two may differ at most."
+    )
+    cross_check_seconds: float = Field(
+        0.5, gt=0, le=10, description="Seconds that the broker's quote is waited for; later counts as far."
+    )
+    cross_check_age: Amount = Field(
+        Decimal(10), gt=0, le=900, description="Seconds that the broker's quote may be old; an older one counts as far."
+    )
+    fill_gaps: bool = Field(
+        True, description="Whether the minutes that a broken line missed are fetched from the source of history."
+    )
+
+
+def _streams(url: str) -> str:
+    """A key is shown there: encrypted, or not off this machine; empty is the vendor's own address."""
+    here = r"ws://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?"
+    if url and not re.fullmatch(rf"(wss://[^/@\s]+|{here})(/[^@\s]*)?", url):
+        raise ValueError("write wss://…, or ws:// with an address of this machine")
+    return url
+
+
+class FeedSection(Section):
+    """Where a live run's prices come from."""
+
+    kind: Literal["none", "alpaca", "alpaca-py", "kraken", "poll", "replay"] = Field(
+        "none",
+        description="alpaca: its stream; alpaca-py: the same by its own client, slower; kraken: crypto; poll: the "
+        "broker's quotes, asked for again and again; replay: a recording; none: none.",
+    )
+    url: Annotated[str, AfterValidator(_streams)] = Field(
+        "", description="Another address than the vendor's, such as that of `quaestor sim feed`; empty: the vendor's."
+    )
+    data: Literal["iex", "sip"] = Field(
+        "iex", description="Alpaca's: iex: one exchange, free; sip: all of them, by subscription."
+    )
+    trades: bool = Field(True, description="Whether trades are wanted: bars and most triggers are made of them.")
+    quotes: bool = Field(True, description="Whether quotes are wanted: entries need one.")
+    hours: Literal["regular", "extended", "always"] = Field(
+        "regular", description="When silence is a fault: the session, with pre- and postmarket, always (as for kraken)."
+    )
+    mute: float = Field(10.0, ge=1, le=600, description="Seconds without any tick after which the line is left.")
+    stale: float = Field(60.0, ge=1, le=86_400, description="Seconds without a tick of a symbol that are told of.")
+    calm: int = Field(4096, ge=256, description="Ticks that may wait before older quotes give way to newer ones.")
+    most: int = Field(1_000_000, ge=1000, description="Ticks that may wait before the feed is read no more.")
+    every: float = Field(1.0, ge=0.1, le=60, description="Seconds between two rounds, for kind = 'poll'.")
+    speed: float = Field(1.0, ge=0, le=100_000, description="A replay's, times the clock's; 0: as fast as it is read.")
+    recording: Literal["recorded", "minutes", "ticks"] = Field(
+        "recorded",
+        description="What a replay plays: recorded: daily prices, with a made-up way between them; minutes: stored "
+        "bars of a minute; ticks: stored trades.",
+    )
+    session: dt.date | None = Field(
+        None, description="The session that a replay plays, at the clock's hours; empty: the clock's, or the newest."
+    )
+    spread: float = Field(
+        2.0, ge=0, le=1000, description="Basis points between bid and ask of quotes made for a replay; 0: no quotes."
+    )
+
+    @model_validator(mode="after")
+    def _something_is_wanted(self) -> FeedSection:
+        if not self.trades and not self.quotes:
+            raise ValueError("neither trades nor quotes are wanted; choose one, or kind = 'none'")
+        if self.kind in {"poll", "replay"} and self.url:
+            raise ValueError(f"kind = {self.kind!r} has no address; leave the url empty")
+        return self
+
+
 class VaultSection(Section):
     """Where the local vault's key lies."""
 
@@ -335,6 +444,9 @@ class Config(Section):
     risk: RiskSection = RiskSection()
     paper: PaperSection = PaperSection()
     alerts: AlertsSection = AlertsSection()
+    telemetry: TelemetrySection = TelemetrySection()
+    live: LiveSection = LiveSection()
+    feed: FeedSection = FeedSection()
     vault: VaultSection = VaultSection()
     prefect: PrefectSection = PrefectSection()
 

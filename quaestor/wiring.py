@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+import shlex
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from functools import lru_cache
@@ -23,6 +26,7 @@ from pydantic import ValidationError
 from quaestor.config import (
     AlpacaSection,
     Config,
+    FeedSection,
     MarketSection,
     QualitySection,
     RiskSection,
@@ -33,25 +37,40 @@ from quaestor.config import (
     line_of,
     parse,
 )
-from quaestor.errors import BadConfig, BadInput, NotFound, PartMissing
+from quaestor.errors import BadConfig, BadInput, NotFound, PartMissing, Permanent
 from quaestor.exchange import Costs
 from quaestor.symbols import Symbology
 
 if TYPE_CHECKING:
     from quaestor.doors.http import Carrier
+    from quaestor.doors.journal import JournalReader
     from quaestor.doors.legacy_sqlite import LegacyFile
     from quaestor.doors.postgres.database import Database
     from quaestor.doors.postgres.embedded import EmbeddedServer
     from quaestor.doors.postgres.reads import Reads
     from quaestor.doors.prefect_api import PrefectApi
     from quaestor.doors.prefect_local import LocalPrefect
+    from quaestor.doors.runner_process import RunnerProcess
+    from quaestor.doors.sim.streaming import StreamServer
+    from quaestor.doors.telemetry import Telemetry
+    from quaestor.doors.telemetry.sender import Sender, Sink
     from quaestor.doors.usage import Usage
+    from quaestor.doors.web import Listener
+    from quaestor.feeds import Hours, Liveness
+    from quaestor.live.engine import Engine
+    from quaestor.live.journaling import Entry
     from quaestor.operations.decide import Mandate
     from quaestor.operations.ingest import Intake
+    from quaestor.operations.live.deck import Deck
+    from quaestor.operations.live.deck import Plan as LivePlan
+    from quaestor.operations.recordings import Shelf
     from quaestor.operations.report import Reported
-    from quaestor.operations.trade import Floor
+    from quaestor.operations.session import Floor
     from quaestor.ports import Alerts, BarStore, LegacyStore, Quotes, Run, SignalStore, Source, Vault
+    from quaestor.ports_live import Dialect, Feed, LiveStore, QuotePoll, TriggerStore
+    from quaestor.spans import Told, Value
     from quaestor.strategies.catalogue import Built, Catalogue
+    from quaestor.ticks import Tick
 
 ROOT = Path(__file__).resolve().parents[1]  # the checkout (or the image's folder): flows, prefect.yaml
 FILE = "quaestor.toml"
@@ -91,16 +110,18 @@ def home() -> Path:
 def load() -> Loaded:
     """QUAESTOR_CONFIG, else quaestor.toml in the data folder, else in the checkout, else defaults.
 
-    QUAESTOR_DATABASE_URL wins over the file. Raises BadConfig with file, line and cure.
+    QUAESTOR_DATABASE_URL wins over the file, and so does QUAESTOR_DATABASE_PASSWORD_SECRET, which names the secret that
+    completes it. Raises BadConfig with file, line and cure.
     """
     data = home()
-    told = os.environ.get("QUAESTOR_CONFIG")
-    if told and not Path(told).is_file():
-        raise BadConfig(f"QUAESTOR_CONFIG names {told}, which is not a file; correct or unset it.")
-    found = next((p for p in (*([Path(told)] if told else []), data / FILE, ROOT / FILE) if p.is_file()), None)
+    named = os.environ.get("QUAESTOR_CONFIG")
+    if named and not Path(named).is_file():
+        raise BadConfig(f"QUAESTOR_CONFIG names {named}, which is not a file; correct or unset it.")
+    found = next((p for p in (*([Path(named)] if named else []), data / FILE, ROOT / FILE) if p.is_file()), None)
     config = parse(found.read_text(encoding="utf-8"), str(found)) if found else Config()
-    if url := os.environ.get("QUAESTOR_DATABASE_URL"):
-        config = config.model_copy(update={"database": config.database.model_copy(update={"url": url})})
+    names = {"url": "QUAESTOR_DATABASE_URL", "password_secret": "QUAESTOR_DATABASE_PASSWORD_SECRET"}
+    if told := {field: os.environ[name] for field, name in names.items() if os.environ.get(name)}:
+        config = config.model_copy(update={"database": config.database.model_copy(update=told)})
     _check_reach(config)
     return Loaded(config, found, data)
 
@@ -257,6 +278,39 @@ def alerts(home: Path, file: str = "", console: bool = True) -> Alerts:
     return LocalAlerts(home / file if file else None, console=console)
 
 
+def telemetry(loaded: Loaded, run: uuid.UUID, account: str, commit: str, began: int) -> Telemetry:
+    """What a run that began then (ns) tells about itself, and where; by default nowhere. To be closed."""
+    from quaestor.doors.telemetry import Telemetry, TraceFile
+    from quaestor.doors.telemetry.lines import Lines
+
+    said = loaded.config.telemetry
+    about: dict[str, Value] = {"service.name": "quaestor", "service.version": commit}
+    about |= {"service.instance.id": str(run), "quaestor.account": account}
+    traces: dict[str, Sink[Told]] = {}
+    figures: dict[str, Sink[tuple[int, dict[str, Any]]]] = {}
+    if said.file:
+        traces["file"] = TraceFile(Lines(loaded.home / said.file, said.file_bytes, said.files_kept), about)
+    if said.otlp:
+        from quaestor.doors.telemetry.otlp import MetricSink, TraceSink
+
+        def headers() -> dict[str, str]:
+            name = said.authorization_secret
+            return {"authorization": vault(loaded.home).get(name).value} if name else {}
+
+        traces["otlp"] = TraceSink(said.otlp.rstrip("/"), about, headers)
+        figures["otlp metrics"] = MetricSink(said.otlp.rstrip("/"), about, began, headers)
+    return Telemetry(traces, figures, sample=said.sample, every=said.every * 10**9)
+
+
+def logs(loaded: Loaded, *, console: bool = True) -> AbstractContextManager[Sender[str] | None]:
+    """Write logs as the configuration says, while it is entered; `quaestor.logs.within` says whose they are."""
+    from quaestor.doors.telemetry.logs import logging_to
+
+    said = loaded.config.telemetry
+    file = loaded.home / said.log_file if said.log_file else None
+    return logging_to(file, level=said.log_level, most=said.file_bytes, keep=said.files_kept, console=console)
+
+
 def quotes(database: Database) -> Quotes:
     """Prices out of the stored bars."""
     return bar_store(database)
@@ -346,20 +400,28 @@ def run_info(flow_run_id: str | None, config_digest: str) -> Run:
     return Run(flow_run_id, commit(), config_digest)
 
 
+def holder(role: str) -> str:
+    """This process as who takes a lease."""
+    from quaestor.doors.holder import me
+
+    return me(role)
+
+
 def floor(database: Database, account: str, broker: Any, told: Alerts) -> Floor:
     """All doors of a trading session."""
+    from quaestor.doors.holder import gone
     from quaestor.doors.postgres.activity import ActivityStore
     from quaestor.doors.postgres.books import BookStore
     from quaestor.doors.postgres.control import ControlStore, LeaseStore
     from quaestor.doors.switch import Switch
-    from quaestor.operations.trade import Floor
+    from quaestor.operations.session import Floor
 
     return Floor(
         books=BookStore(database, account),
         activity=ActivityStore(database, account),
         signals=signal_store(database),
         quotes=quotes(database),
-        leases=LeaseStore(database),
+        leases=LeaseStore(database, gone=gone),
         control=Switch(ControlStore(database), home()),
         alerts=told,
         broker=broker,
@@ -507,6 +569,15 @@ def fed_by(loaded: Loaded, source: str | None) -> Loaded:
     return replace(loaded, config=loaded.config.model_copy(update={"market": section}))
 
 
+def catalogue(loaded: Loaded) -> Catalogue:
+    """All strategies that can be named: the built-in ones, and those of the configured folder."""
+    from quaestor.doors import strategy_folder
+    from quaestor.strategies.catalogue import Catalogue
+
+    named = loaded.config.strategies.folder
+    return Catalogue(strategy_folder.read(loaded.resolve(named) if named else None))
+
+
 def configured_plan(loaded: Loaded) -> Plan:
     """What the configured account trades."""
     config = loaded.config
@@ -527,6 +598,374 @@ def signal_store(database: Database) -> SignalStore:
     from quaestor.doors.postgres.signals import SignalStore
 
     return SignalStore(database)
+
+
+# ── live runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def live_store(database: Database) -> LiveStore:
+    """Live runs in the database."""
+    from quaestor.doors.postgres.live import LiveStore
+
+    return LiveStore(database)
+
+
+def trigger_store(database: Database) -> TriggerStore:
+    """Triggers in the database."""
+    from quaestor.doors.postgres.triggers import TriggerStore
+
+    return TriggerStore(database)
+
+
+def journals_folder(loaded: Loaded) -> Path:
+    """Where journals of live runs are, a folder for each."""
+    return loaded.home / "journals"
+
+
+def journal_folder(loaded: Loaded, run: str) -> Path:
+    """The journal of a run: by its id, the beginning of it, `last`, or a path."""
+    from quaestor.doors.journal import find
+
+    return find(journals_folder(loaded), run)
+
+
+def journals_of(home: Path, day: dt.date) -> list[Path]:
+    """Journals that were last written on that day, New York's, in that order."""
+    from quaestor.calendar import NEW_YORK
+    from quaestor.doors.journal import folders, written
+
+    return [path for path in folders(home / "journals") if written(path).astimezone(NEW_YORK).date() == day]
+
+
+def journal(folder: Path) -> JournalReader:
+    """A run's journal, to be read."""
+    from quaestor.doors.journal import JournalReader
+
+    return JournalReader(folder)
+
+
+def tidy_journals(home: Path, folders: Sequence[Path], keep_days: int) -> int:
+    """Pack these journals, and remove those that were last written longer ago than so many days (0: none); bytes freed.
+
+    What cannot be read is left as it is: a person will want to see it.
+    """
+    from quaestor.doors.journal import forget, pack
+
+    freed = 0
+    for folder in folders:
+        with suppress(Permanent):
+            freed += pack(folder)
+    before = dt.datetime.now(dt.UTC) - dt.timedelta(days=keep_days)
+    return freed + (forget(home / "journals", before) if keep_days else 0)
+
+
+def live_engine(strategies: Path | None) -> Callable[[], Engine]:
+    """Fresh engines, with the built-in strategies and those of a folder."""
+    from quaestor.doors import strategy_folder
+    from quaestor.live.engine import Engine
+    from quaestor.strategies.catalogue import Catalogue
+
+    found = Catalogue(strategy_folder.read(strategies))
+    return lambda: Engine(found.build)
+
+
+def configured_engine(loaded: Loaded) -> Callable[[], Engine]:
+    """Fresh engines, with the strategies that the configuration knows."""
+    named = loaded.config.strategies.folder
+    return live_engine(loaded.resolve(named) if named else None)
+
+
+@asynccontextmanager
+async def live_deck(
+    loaded: Loaded, run: uuid.UUID, now: Callable[[], int], *, feed_url: str = ""
+) -> AsyncIterator[tuple[Deck, LivePlan]]:
+    """All doors of a live run, open, and what it trades; `now` is its clock, `feed_url` in the place of the configured.
+
+    Raises BadConfig, PartMissing.
+    """
+    from quaestor.doors.journal import JournalWriter
+    from quaestor.operations.live.deck import Deck
+
+    config = loaded.config
+    plan = live_plan(loaded)
+    async with configured_database(loaded) as database:
+        broker = live_paper_broker(database, loaded, now)
+        told = configured_alerts(loaded)
+        journal = JournalWriter(journals_folder(loaded) / str(run), run)
+        telling = telemetry(loaded, run, config.account.alias, plan.commit, now())
+        deck = Deck(
+            floor=floor(database, config.account.alias, broker, told),
+            live=live_store(database),
+            triggers=trigger_store(database),
+            feed=live_feed(loaded, now, feed_url, database),
+            journal=journal,
+            find=catalogue(loaded).build,
+            settings=config.live,
+            now=now,
+            skew=lambda: _skew(database),
+            start_flow=lambda name, key: _start_flow(loaded, name, key),
+            reread=Reread(loaded),
+            tail=lambda before, after: _tail(loaded, before, after),
+            telemetry=telling,
+            source=configured_source(loaded) if config.live.fill_gaps else None,
+            paper=broker,
+            liveness=liveness(loaded, plan.mandate.symbols),
+            calm=config.feed.calm,
+            most=config.feed.most,
+        )
+        try:
+            yield deck, plan
+        finally:
+            await asyncio.to_thread(telling.close)
+
+
+def live_plan(loaded: Loaded) -> LivePlan:
+    """What a live run trades, as configured now."""
+    from quaestor.doors.code import commit
+    from quaestor.operations.live.deck import Plan as LivePlan
+
+    plan = configured_plan(loaded)
+    return LivePlan(plan.mandate, plan.built, commit(), plan.digest)
+
+
+def feed(
+    loaded: Loaded,
+    now: Callable[[], int],
+    hours: Hours | None = None,
+    *,
+    database: Database | None = None,
+    poll: QuotePoll | None = None,
+) -> Feed:
+    """The configured feed. now: the run's clock; hours: when silence is a fault; database: open, for a replay of what
+    is stored; poll: the broker's quotes, for kind = 'poll'.
+
+    Raises BadConfig where none is configured, or a part of it is missing; NotFound for a key that is not in the vault.
+    """
+    from quaestor.feeds import Liveness
+
+    said = loaded.config.feed
+    channels = tuple(name for name in ("trades", "quotes") if getattr(said, name))
+    watch = Liveness(hours=hours or feed_hours(loaded))
+
+    def due() -> bool:
+        return watch.open(now())
+
+    match said.kind:
+        case "replay":
+            return _replay(loaded, now, channels, database)
+        case "poll" if poll is not None:
+            from quaestor.doors.polling import PollingFeed
+
+            return PollingFeed(poll, channels=channels, every=said.every, due=due)
+        case "poll":
+            raise BadConfig(f"{loaded.place(['feed', 'kind'])}: this broker has no quotes to ask for; choose another.")
+        case "none":
+            raise BadConfig(f"{loaded.place(['feed'])}: no feed is configured; say its kind under [feed].")
+        case "alpaca-py":
+            from quaestor.doors.alpaca_stream_fallback import AlpacaStreamFallback
+
+            return AlpacaStreamFallback(
+                *_stream_keys(loaded),
+                feed=said.data,
+                url=said.url,
+                channels=channels,
+                silence=said.mute,
+                due=due,
+                symbology=Symbology("Alpaca", aliases=loaded.config.market.aliases),
+            )
+    from quaestor.doors.streaming import Stream, Timing
+
+    return Stream(_dialect(loaded, now), channels=channels, due=due, timing=Timing(data=said.mute))
+
+
+def feed_hours(loaded: Loaded) -> Hours:
+    """When the configured feed's silence is a fault."""
+    from quaestor import feeds
+
+    said = loaded.config.feed
+    return feeds.always if said.kind == "kraken" else getattr(feeds, said.hours)
+
+
+def liveness(loaded: Loaded, symbols: Sequence[str]) -> Liveness:
+    """What tells of the configured feed's silence, and of its symbols'."""
+    from quaestor.feeds import Liveness
+    from quaestor.ticks import SECOND
+
+    said = loaded.config.feed
+    limits = {"mute": round(said.mute * SECOND), "stale": round(said.stale * SECOND)}
+    return Liveness(symbols, hours=feed_hours(loaded), **limits)
+
+
+def _dialect(loaded: Loaded, now: Callable[[], int]) -> Dialect:
+    said, aliases = loaded.config.feed, loaded.config.market.aliases
+    if said.kind == "kraken":
+        from quaestor.doors.kraken_stream import Kraken
+
+        return Kraken(url=said.url, aliases=aliases, now=now)
+    from quaestor.doors.alpaca_stream import Alpaca
+
+    names = Symbology("Alpaca", aliases=aliases)
+    return Alpaca(*_stream_keys(loaded), feed=said.data, url=said.url, symbology=names)
+
+
+def _stream_keys(loaded: Loaded) -> tuple[str, str]:
+    """Alpaca's key and its secret; a protocol server on this machine takes any where the vault has none."""
+    said, keys = loaded.config.alpaca, configured_vault(loaded)
+    if loaded.config.feed.url.startswith("ws://") and not {said.key_secret, said.secret_secret} <= set(keys.names()):
+        return "any", "any"
+    return keys.get(said.key_secret).value, keys.get(said.secret_secret).value
+
+
+def _replay(loaded: Loaded, now: Callable[[], int], channels: Sequence[str], database: Database | None) -> Feed:
+    from quaestor import calendar
+    from quaestor.doors.replay_feed import ReplayFeed
+    from quaestor.operations.recordings import Played, recording
+
+    said = loaded.config.feed
+    if said.recording != "recorded" and database is None:
+        raise BadConfig(f"{loaded.place(['feed', 'recording'])}: {said.recording!r} needs the database open.")
+    day = dt.datetime.fromtimestamp(now() // 10**9, calendar.NEW_YORK).date()
+    played = Played(said.recording, loaded.config.market.symbols, day, said.session, spread=said.spread)
+    ticks = recording(recordings(database), played)
+    return ReplayFeed(ticks, channels=channels, clock=now, speed=said.speed or None, begins=now())
+
+
+def recordings(database: Database | None) -> Shelf:
+    """What can be replayed: recorded daily prices, and what the database has, where it is open."""
+    from quaestor.operations.recordings import Shelf
+
+    if database is None:
+        return Shelf(source("recorded"))
+    from quaestor.doors.postgres.ticks import TickStore
+
+    return Shelf(source("recorded"), bar_store(database), TickStore(database))
+
+
+def live_feed(loaded: Loaded, now: Callable[[], int], url: str = "", database: Database | None = None) -> Feed | None:
+    """The configured feed; None where none is. `url`: in the place of the configured address."""
+    said = loaded.config.feed
+    if said.kind == "none":
+        return None
+    if url:
+        loaded = fed_at(loaded, url)
+    return feed(loaded, now, database=database)
+
+
+def stream_server(
+    vendor: str, ticks: Sequence[Tick], *, symbols: Sequence[str], rate: float, clock: Callable[[], int]
+) -> StreamServer:
+    """A vendor's stream on this machine: so many ticks a second, stamped by the clock; rate 0: each at its time."""
+    if vendor == "kraken":
+        from quaestor.doors.sim.kraken_stream import KrakenStreamServer
+
+        return KrakenStreamServer(ticks, symbols=symbols, rate=rate, clock=clock, by_time=not rate)
+    from quaestor.doors.sim.alpaca_stream import AlpacaStreamServer
+
+    return AlpacaStreamServer(ticks, keys=None, rate=rate, clock=clock, by_time=not rate)
+
+
+def made_up(symbols: Sequence[str]) -> Sequence[Tick]:
+    """Ticks without an end."""
+    from quaestor.doors.sim.streaming import Synthetic
+
+    return Synthetic(symbols, 10**12)
+
+
+def fed_at(loaded: Loaded, url: str) -> Loaded:
+    """The same configuration with another address of the feed."""
+    try:
+        section = FeedSection.model_validate(loaded.config.feed.model_dump() | {"url": url})
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise BadConfig(f"The feed cannot be at {url!r}: {why}.") from error
+    return replace(loaded, config=loaded.config.model_copy(update={"feed": section}))
+
+
+class Reread:
+    """The plan as configured now; None while the file is as it was when it was asked last."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self._loaded, self._seen = loaded, self._stamp(loaded.path)
+
+    def __call__(self) -> LivePlan | None:
+        """Raises BadConfig, once for each change that cannot be used."""
+        stamp = self._stamp(self._loaded.path)
+        if stamp == self._seen:
+            return None
+        self._seen = stamp
+        return live_plan(load())
+
+    @staticmethod
+    def _stamp(path: Path | None) -> tuple[int, int]:
+        try:
+            found = path.stat() if path is not None else None
+        except OSError:
+            return 0, 0
+        return (found.st_mtime_ns, found.st_size) if found is not None else (0, 0)
+
+
+def live_paper_broker(database: Database, loaded: Loaded, now: Callable[[], int]) -> Any:
+    """The paper broker of a live market: it fills by the quotes that it is shown."""
+    from quaestor.doors.postgres.paper import PaperBroker
+    from quaestor.live.standing import instant
+
+    config = loaded.config
+    return PaperBroker(
+        database, config.account.alias, quotes(database), config.paper.costs, clock=lambda: instant(now())
+    )
+
+
+def _tail(loaded: Loaded, run: uuid.UUID, after: int) -> Iterable[Entry]:
+    """What a run's journal has after so many events; nothing where there is none."""
+    from quaestor.doors.journal import JournalReader
+
+    folder = journals_folder(loaded) / str(run)
+    return JournalReader(folder).entries(after) if folder.is_dir() else ()
+
+
+async def _skew(database: Database) -> Decimal:
+    """Seconds by which this machine's clock is ahead of the database's: half of the way there counts for nothing."""
+    began = time.time()
+    (row,) = await database.fetch(b"select extract(epoch from clock_timestamp())::float8 as at")
+    return Decimal(str(round((began + time.time()) / 2 - row["at"], 4)))
+
+
+async def _start_flow(loaded: Loaded, deployment: str, key: str) -> None:
+    await asyncio.to_thread(lambda: prefect_api(loaded).run_deployment(deployment, {}, idempotency_key=key))
+
+
+def runner_process(home: Path, url: str = "", password_secret: str = "") -> RunnerProcess:
+    """The live runner of this data folder as a process, on the books at `url`; empty: those it finds itself.
+
+    QUAESTOR_LIVE_COMMAND is started instead of `quaestor live run` where it is set; options are added to it.
+    """
+    from quaestor.doors.runner_process import COMMAND, RunnerProcess
+
+    books = {"QUAESTOR_DATABASE_URL": url, "QUAESTOR_DATABASE_PASSWORD_SECRET": password_secret}
+    command = shlex.split(os.environ.get("QUAESTOR_LIVE_COMMAND", "")) or COMMAND
+    return RunnerProcess(home, ROOT, command, {name: value for name, value in books.items() if value})
+
+
+def local_runner(loaded: Loaded) -> RunnerProcess:
+    """The live runner that a flow may have started on this machine."""
+    return runner_process(loaded.home)
+
+
+# ── the console over HTTP ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def listener(host: str, port: int) -> Listener:
+    """A socket that listens there, and serves an app; port 0: a free one. Raises BadConfig."""
+    from quaestor.doors.web import Listener
+
+    return Listener(host, port)
+
+
+def console_token(loaded: Loaded) -> tuple[str, Path]:
+    """What a caller of the HTTP API must know, and the file where it stands; made where there is none."""
+    from quaestor.doors import token_file
+
+    return token_file.token(loaded.home), token_file.place(loaded.home)
 
 
 # ── an old bot's books ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -41,6 +41,13 @@ def _moment(text: str) -> dt.datetime:
     return moment
 
 
+def _clock(text: str) -> Any:
+    from quaestor.console.live import Moment
+
+    stood, _, when = text.partition("@")
+    return Moment(_moment(stood), _moment(when) if when else None)
+
+
 def _option(*flags: str, **settings: Any) -> Option:
     return flags, settings
 
@@ -58,10 +65,39 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _recording(text: str) -> str:
+    kind, colon, day = text.partition(":")
+    if kind not in {"synthetic", "recorded", "minutes", "ticks"} or (kind == "synthetic" and colon):
+        raise argparse.ArgumentTypeError(f"{text!r}: write synthetic, recorded, minutes:DATE or ticks:DATE")
+    if day or kind in {"minutes", "ticks"}:
+        _day(day)
+    return text
+
+
 def _limit(default: int) -> Option:
     return _option(
         "--limit", type=_count, default=default, metavar="N", help=f"at most N rows, 0 for all (default {default})"
     )
+
+
+RULE = (
+    _option("--symbol", metavar="SYMBOL", help="the symbol that it trades and, where not said otherwise, watches"),
+    _option("--when", metavar="WORDS", help='when it fires, such as "price above 190 and volume spike 3x over 5m"'),
+    _option("--do", metavar="WORDS", help='what it does, such as "sell 50%%", "flatten" or \'alert "look"\''),
+    _option("--once", dest="modes", action="append_const", const="once", help="it fires once (the default)"),
+    _option("--rearm", dest="modes", action="append_const", const="rearm", help="it fires again and again"),
+    _option("--hysteresis", metavar="PERCENT", help="how far beyond its level the price must go back to rearm it"),
+    _option("--cooldown", metavar="DURATION", help="between two firings, such as 5m"),
+    _option("--expires", metavar="TIME", help="a time with its zone, a duration such as 5d, or never"),
+    _option("--max-age", metavar="DURATION", help="how old a price may be that fires it (default 10s)"),
+    _option("--band", metavar="PERCENT", help="a price so far from the last needs a second one (default 10%%)"),
+    _option("--price", choices=("trade", "bid", "ask", "mid"), help="which price it watches (default trade)"),
+    _option("--name", help="how you call it"),
+    _option("--note", help="why, for you and your team"),
+    _option("--json-file", metavar="FILE", help="the trigger as JSON, - for what is piped in; options win over it"),
+    JSON,
+)
+TRIGGER = _option("trigger", help="its name, its id, or the id's first characters")
 
 
 @dataclass(frozen=True)
@@ -257,6 +293,169 @@ COMMANDS = (
         "end a halt",
         'quaestor resume "the broker has answered"',
         (_option("reason", help="why, for the books"), JSON),
+    ),
+    Command(
+        "live",
+        "",
+        "the live run: run, status, arm, hold, flatten, stop, runs, watch",
+        "quaestor live status",
+        commands=(
+            Command(
+                "run",
+                "live:run",
+                "trade as it happens, until you end it",
+                "quaestor live run --at 2026-11-20T09:25-05:00 --feed ws://127.0.0.1:8765 --sessions 1",
+                (
+                    _option("--at", type=_clock, metavar="TIME", help="rehearse: the clock starts there (paper only)"),
+                    _option("--speed", type=float, default=1.0, metavar="X", help="a rehearsal's clock runs that fast"),
+                    _option("--feed", metavar="URL", help="another feed's address than the configured one's"),
+                    _option("--sessions", type=_count, metavar="N", help="end after so many sessions have closed"),
+                    JSON,
+                ),
+            ),
+            Command(
+                "status",
+                "live_control:status",
+                "what runs, what is wanted of it, its figures",
+                "quaestor live status",
+                (JSON,),
+            ),
+            *(
+                Command(
+                    name,
+                    f"live_control:{name}",
+                    help_text,
+                    f'quaestor live {name} "{why}"',
+                    (_option("reason", nargs="?", default="", help="why, for the books"), JSON),
+                )
+                for name, help_text, why in (
+                    ("arm", "let the runner trade", "the news is out"),
+                    ("hold", "enter nothing new; exits go on", "waiting for the news"),
+                    ("flatten", "sell what is held and enter nothing new", "the feed is not to be trusted"),
+                    ("stop", "end the runner", "maintenance"),
+                )
+            ),
+            Command("runs", "live_control:runs", "live runs, newest first", "quaestor live runs", (_limit(20), JSON)),
+            Command(
+                "watch",
+                "live_control:watch",
+                "what happens, a line each, until Ctrl-C",
+                "quaestor live watch --kinds order,fill",
+                (_option("--kinds", default="", metavar="KIND,KIND", help="only these (default: all)"),),
+            ),
+        ),
+    ),
+    Command(
+        "trigger",
+        "",
+        "rules that trade at once: add, list, show, edit, remove, firings, check",
+        "quaestor trigger list",
+        commands=(
+            Command(
+                "add",
+                "triggers:add",
+                "write a trigger",
+                'quaestor trigger add --symbol AAPL --when "price above 190" --do "sell 50%" --name take-profit',
+                RULE,
+            ),
+            Command("list", "triggers:listing", "all triggers, and how they stand", "quaestor trigger list", (JSON,)),
+            Command(
+                "show",
+                "triggers:show",
+                "a trigger in its words and in plain ones",
+                "quaestor trigger show take-profit",
+                (TRIGGER, JSON),
+            ),
+            Command(
+                "edit",
+                "triggers:edit",
+                "change what you name, leave the rest; it waits anew",
+                'quaestor trigger edit take-profit --when "price above 195" --expires 5d',
+                (TRIGGER, *RULE),
+            ),
+            Command(
+                "remove",
+                "triggers:remove",
+                "take a trigger out; its firings stay",
+                "quaestor trigger remove take-profit",
+                (TRIGGER, JSON),
+            ),
+            Command(
+                "firings",
+                "triggers:firings",
+                "what fired, newest first, and what came of it",
+                "quaestor trigger firings take-profit --limit 5",
+                (_option("trigger", nargs="?", help="only of this one"), _limit(20), JSON),
+            ),
+            Command(
+                "check",
+                "triggers:check",
+                "say in plain words what a trigger would do; nothing is stored",
+                'quaestor trigger check --symbol AAPL --when "trailing stop 5%" --do "sell all"',
+                RULE,
+            ),
+        ),
+    ),
+    Command(
+        "console",
+        "serving:console",
+        "answer over HTTP: triggers, firings, the live run",
+        "quaestor console --port 4210",
+        (
+            _option("--host", default="127.0.0.1", help="the address to listen at (default 127.0.0.1: this machine)"),
+            _option("--port", type=_count, default=4210, metavar="N", help="the port (default 4210; 0: a free one)"),
+            _option(
+                "--allow-host", action="append", metavar="NAME", help="a host name that it answers to, beside localhost"
+            ),
+        ),
+    ),
+    Command(
+        "replay",
+        "replay:replay",
+        "fold a live run's events again and compare every decision, or see what would have changed",
+        "quaestor replay last --with risk.max_order_notional=5000",
+        (
+            _option("run", metavar="RUN", help="the run's id, its first characters, last, or its journal's folder"),
+            _option(
+                "--with",
+                dest="changes",
+                action="append",
+                metavar="KEY=VALUE",
+                help="change risk.LIMIT, strategy.NAME.PARAMETER or trigger.ID.condition.level first; may be repeated",
+            ),
+            _option("--slippage", action="store_true", help="compare its fills with the paper broker's model instead"),
+            JSON,
+        ),
+    ),
+    Command(
+        "sim",
+        "",
+        "protocol servers on this machine: feed",
+        "quaestor sim feed --symbols AAPL,MSFT",
+        commands=(
+            Command(
+                "feed",
+                "sim:feed",
+                "serve ticks as a vendor's stream does, to its real clients; any key will do",
+                "quaestor sim feed --symbols AAPL,MSFT --at 2026-11-20T14:30:00Z --from recorded",
+                (
+                    _option("--vendor", choices=("alpaca", "kraken"), default="alpaca", help="whose (default alpaca)"),
+                    _option("--symbols", default="AAPL,MSFT", metavar="A,B", help="of which (default AAPL,MSFT)"),
+                    _option("--port", type=int, default=0, help="on which port (default: a free one)"),
+                    _option("--at", type=_clock, metavar="TIME", help="its clock starts there (default: now)"),
+                    _option("--speed", type=float, default=1.0, metavar="X", help="its clock runs that fast"),
+                    _option("--rate", type=float, metavar="N", help="ticks a second (default: 1000, or in their time)"),
+                    _option(
+                        "--from",
+                        dest="source",
+                        type=_recording,
+                        default="synthetic",
+                        metavar="WHAT",
+                        help="synthetic, recorded[:DATE], minutes:DATE or ticks:DATE (default synthetic)",
+                    ),
+                ),
+            ),
+        ),
     ),
     Command(
         "chaos",

@@ -1,0 +1,193 @@
+"""Where the account stands at this moment: what the books said last, and every fill, order and step told since.
+
+It is what the gate's picture is made of. Orders that were placed and not yet told of count as working from the moment
+they are decided, so no two decisions spend the same dollar or sell the same share.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+from quaestor.bars import price
+from quaestor.live.account import AccountState, Position
+from quaestor.live.events import Filled, Moved, Session
+from quaestor.orders import Intent, Side, State
+from quaestor.risk import Attempt, Live, Picture, Quote, Working
+from quaestor.ticks import SECOND, QuoteTick
+
+ZERO = Decimal(0)
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+UNCLEAR = frozenset({State.UNKNOWN})
+
+
+def instant(at: int) -> dt.datetime:
+    """Nanoseconds since 1970 as books have an instant."""
+    return EPOCH + dt.timedelta(microseconds=at // 1000)
+
+
+def after_fill(before: Position | None, fill: Filled) -> Position:
+    """What a strategy holds of a symbol after a fill; shares leave at their average cost."""
+    held, cost = (ZERO, ZERO) if before is None else (before.quantity, before.cost)
+    if fill.side is Side.BUY:
+        return Position(fill.strategy, fill.symbol, held + fill.quantity, cost + fill.quantity * fill.price)
+    left = held - fill.quantity
+    return Position(fill.strategy, fill.symbol, left, cost * left / held if held else ZERO)
+
+
+class Quotes(Mapping[str, Quote]):
+    """The feed's last quotes in the money's terms, made of floats when one is asked for."""
+
+    def __init__(self, ticks: Mapping[str, QuoteTick]) -> None:
+        self._ticks = ticks
+
+    def __getitem__(self, symbol: str) -> Quote:
+        tick = self._ticks[symbol]
+        return Quote(price(tick.bid), price(tick.ask), instant(tick.at))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._ticks)
+
+    def __len__(self) -> int:
+        return len(self._ticks)
+
+
+class Standing:
+    """The account and its session, kept up to date. `last`: newest trade prices, `quotes`: newest quotes, by symbol."""
+
+    def __init__(self, last: dict[str, float], quotes: dict[str, QuoteTick]) -> None:
+        self.session: Session | None = None
+        self.told: AccountState | None = None
+        self.cash = ZERO
+        self.held: dict[tuple[str, str], Position] = {}
+        self.working: dict[uuid.UUID, Working] = {}
+        self.latches: tuple[str, ...] = ()
+        self.placed = 0  # orders since the books were told of last
+        self._last, self.quotes, self._seen = last, Quotes(quotes), quotes
+        self._recent: deque[tuple[int, Attempt]] = deque()
+        self._unknown: dict[uuid.UUID, Intent] = {}
+
+    # ── what happens ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def tell(self, account: AccountState) -> None:
+        """The books, whole. Orders that were placed and that they do not know yet stay as they are."""
+        known = set(account.known)
+        going = {ref_id: order for ref_id, order in self.working.items() if ref_id not in known}
+        self.told, self.cash, self.latches = account, account.cash, account.latches
+        self.held = {(each.strategy, each.symbol): each for each in account.positions if each.quantity}
+        self.working = {order.intent.ref_id: order for order in account.working} | going
+        self.placed = len(going)
+        self._unknown = {}
+
+    def place(self, intents: Iterable[Intent], now: int) -> None:
+        """These are on their way."""
+        at = instant(now)
+        for intent in intents:
+            self.working[intent.ref_id] = Working(replace(intent, provenance={}), intent.quantity)
+            self._recent.append((now, Attempt(intent, at)))
+            self.placed += 1
+
+    def move(self, event: Moved) -> None:
+        """An order stands elsewhere."""
+        order = self.working.get(event.ref_id)
+        if order is None:
+            return
+        if event.state.final:
+            del self.working[event.ref_id]
+        else:
+            self.working[event.ref_id] = replace(order, left=event.left)
+        if event.state in UNCLEAR:
+            self._unknown[event.ref_id] = order.intent
+        else:
+            self._unknown.pop(event.ref_id, None)
+
+    def fill(self, event: Filled) -> Position | None:
+        """Shares and cash change; what the strategy holds of the symbol then."""
+        key = (event.strategy, event.symbol)
+        self.cash -= event.side.sign * event.quantity * event.price + event.fee
+        now = after_fill(self.held.pop(key, None), event)
+        if now.quantity:
+            self.held[key] = now
+        return self.held.get(key)
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the fate of an order is not known."""
+        return bool(self._unknown) or bool(self.told and self.told.unknown)
+
+    # ── what is asked ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def price_of(self, symbol: str) -> Decimal | None:
+        """The last trade, the middle of the last quote, or the last close; dollars."""
+        last = self._last.get(symbol)
+        if last is not None:
+            return price(last)
+        quote = self._seen.get(symbol)
+        if quote is not None:
+            return (price(quote.bid) + price(quote.ask)) / 2
+        return self.session.prices.get(symbol) if self.session else None
+
+    def entry(self, symbol: str) -> float | None:
+        """The average price paid for what is held of a symbol; None where nothing is."""
+        mine = [each for (_, name), each in self.held.items() if name == symbol]
+        quantity = sum((each.quantity for each in mine), ZERO)
+        return float(sum((each.cost for each in mine), ZERO) / quantity) if quantity > 0 else None
+
+    def holders(self, symbol: str | None) -> list[Position]:
+        """Who holds a symbol (None: any), by strategy and symbol."""
+        return [each for _, each in sorted(self.held.items()) if symbol in {None, each.symbol}]
+
+    def is_working(self, strategy: str, symbol: str) -> bool:
+        """Whether an order of that strategy on that symbol may still fill."""
+        return any((o.intent.strategy, o.intent.symbol) == (strategy, symbol) for o in self.working.values())
+
+    def equity(self) -> Decimal:
+        """Cash and shares at the last prices; what has no price counts at its cost."""
+        worth = ZERO
+        for each in self.held.values():
+            last = self.price_of(each.symbol)
+            worth += each.cost if last is None else each.quantity * last
+        return self.cash + worth
+
+    def picture(self, now: int, window: float) -> Picture | None:
+        """What the gate sees; None before the books were told of, or outside of a session. `window`: seconds."""
+        told, session = self.told, self.session
+        if told is None or session is None:
+            return None
+        while self._recent and self._recent[0][0] < now - window * SECOND:
+            self._recent.popleft()
+        prices = dict(session.prices)
+        for symbol in {symbol for _, symbol in self.held}:
+            prices[symbol] = self.price_of(symbol) or prices.get(symbol, ZERO)
+        record = told.record
+        if record is not None and self.placed:
+            record = replace(record, attempts=record.attempts + self.placed, orders=record.orders + self.placed)
+        unknown = self._unknown.values()
+        exits = {intent.symbol for intent in unknown if intent.reduces}
+        equity = self.equity()
+        return Picture(
+            session=session.session,
+            equity=equity,
+            cash=self.cash,
+            peak=max(told.peak, equity),
+            previous_equity=told.equity,
+            shares={key: each.quantity for key, each in self.held.items()},
+            prices=prices,
+            bar_age=session.bar_age,
+            trading=told.trading,
+            halted=frozenset(session.halted),
+            blocked=frozenset(session.blocked),
+            latches=self.latches,
+            unknown=frozenset(told.unknown) | {intent.symbol for intent in unknown},
+            unknown_exits=frozenset(told.unknown_exits) | exits,
+            settled=told.settled,
+            compared=told.compared,
+            universe=frozenset(session.prices),
+            record=record,
+            live=Live(instant(now), self.quotes, told.skew, None, tuple(attempt for _, attempt in self._recent)),
+            working=tuple(self.working.values()),
+        )

@@ -1,0 +1,122 @@
+"""Control: what a person or a flow wants, triggers, limits and stops as they change. A hint hurries, a look decides."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from quaestor.errors import LeaseHeld, QuaestorError, Temporary
+from quaestor.latches import FLATTEN, HALT
+from quaestor.live.events import Latched, Limits, Rules, Signals
+from quaestor.live.standing import instant
+from quaestor.operations.halt import carry_out
+from quaestor.operations.live.bookkeeping import Bookkeeping
+from quaestor.operations.live.course import HOLD, Course
+from quaestor.operations.live.prices import Prices
+from quaestor.operations.live.waiting import waited
+from quaestor.ports import StoredSignal
+from quaestor.ticks import SECOND
+
+log = logging.getLogger("quaestor.live")
+LOOK = 1.0  # seconds between two looks when nobody hints
+
+
+class Control:
+    """The remote control's side of a run. `cursor`: of the changes of triggers that the engine was told of."""
+
+    def __init__(self, course: Course, prices: Prices, bookkeeping: Bookkeeping) -> None:
+        self._course, self._prices, self._bookkeeping = course, prices, bookkeeping
+        self.cursor = 0
+        self._hinted = asyncio.Event()
+        self._flattened = 0
+
+    async def hear_hints(self) -> None:
+        """For ever."""
+        async for _ in self._course.deck.live.hints(self._course.account):
+            self._hinted.set()
+
+    async def follow(self) -> None:
+        """Every second, and at once when somebody hints."""
+        while True:
+            try:
+                await self.look()
+            except LeaseHeld:
+                raise
+            except Temporary as error:
+                log.warning("What is wanted could not be read: %s", error)
+            await waited(self._hinted, LOOK)
+            self._hinted.clear()
+
+    async def look(self) -> None:
+        """One look at everything that may have changed."""
+        course, deck = self._course, self._course.deck
+        self._bookkeeping.skew = await deck.skew()
+        await self._follow_triggers()
+        self._follow_plan()
+        desired = await deck.live.desired(course.account)
+        if course.desired is None or desired.number != course.desired.number:
+            course.said("desired", desired.state, by=desired.by, reason=desired.reason)
+        course.desired = desired
+        latches = await self._follow_latches()
+        if FLATTEN in latches or desired.state == "flatten":
+            self._flatten()
+        if desired.state == "stopped":
+            course.ending.set()
+
+    async def _follow_latches(self) -> list[str]:
+        course, floor = self._course, self._course.deck.floor
+        latches = [latch.name for latch in await floor.control.latches(course.account)]
+        if HALT in latches and await carry_out(floor.control, floor.books, floor.broker, course.lease):
+            course.stirred.set()
+        if course.holds:
+            latches.append(HOLD)
+        known = course.engine.standing.latches
+        if tuple(latches) != known:
+            if HALT in latches and HALT not in known:
+                course.said("halt", course.account, latches=latches)
+            course.tell(Latched(course.now(), tuple(latches)))
+        return latches
+
+    def _flatten(self) -> None:
+        """Everything that is held and not yet being sold is sold, as soon as the market takes orders."""
+        course = self._course
+        day, standing, now = course.day, course.engine.standing, course.now()
+        if day is None or day.trading(now) is None or now - self._flattened < SECOND:
+            return
+        self._flattened = now
+        held = [each for each in standing.holders(None) if not standing.is_working(each.strategy, each.symbol)]
+        signals = []
+        for each in held:
+            seen = {"bars_seen": 0, "bar_version": 0, "close": float(standing.price_of(each.symbol) or 0)}
+            what = (each.symbol, day.session, instant(now), 0.0, 0, seen, None, FLATTEN)
+            signals.append(StoredSignal(each.strategy, FLATTEN, FLATTEN, {}, *what))
+        if signals:
+            course.tell(Signals(now, tuple(signals)))
+
+    async def _follow_triggers(self) -> None:
+        course = self._course
+        changes = await course.deck.triggers.changes(course.account, self.cursor)
+        if not changes:
+            return
+        self.cursor = changes[-1].number
+        for damaged in [each for each in changes if each.damage]:
+            course.complain("a stored trigger cannot be read; it is not watched", f"{damaged.id}: {damaged.damage}")
+        put = tuple(each.trigger.as_dict() for each in changes if each.trigger is not None)
+        removed = tuple(each.id for each in changes if each.trigger is None)
+        course.tell(Rules(course.now(), put, removed, self.cursor))
+        self._prices.follow([each.trigger.symbol for each in changes if each.trigger is not None])
+
+    def _follow_plan(self) -> None:
+        """Limits as configured now; a file that cannot be read changes nothing."""
+        course = self._course
+        try:
+            plan = course.deck.reread()
+        except QuaestorError as error:
+            course.complain("the configuration was not taken over; the old one stays", str(error))
+            return
+        if plan is not None and plan.limits != course.plan.limits:
+            course.plan = replace(course.plan, mandate=replace(course.plan.mandate, limits=plan.limits))
+            limits = plan.limits.model_dump(mode="json")
+            course.tell(Limits(course.now(), limits, plan.digest))
+            course.said("limits", plan.digest)

@@ -1,0 +1,159 @@
+"""The routine of a day: its steps (`sessions`), taken when they are due, whenever the run began."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from quaestor.bars import Bar, price
+from quaestor.calendar import previous_session, session_close, sessions
+from quaestor.errors import BooksDisagree, LeaseHeld, Temporary
+from quaestor.live.events import Session, Signals
+from quaestor.live.standing import instant
+from quaestor.operations.live.bookkeeping import Bookkeeping
+from quaestor.operations.live.course import Course
+from quaestor.operations.live.prices import Prices
+from quaestor.operations.live.reporting import Reporting
+from quaestor.operations.live.sessions import Day, Step, day_of
+from quaestor.operations.marks import marked
+from quaestor.operations.session import begin, hear, settle
+from quaestor.ports import Decision, Run
+from quaestor.splits import Split
+
+log = logging.getLogger("quaestor.live")
+PAUSE = 0.2  # seconds between two looks at the clock
+AGAIN = 1.0  # seconds after which a step that could not be done is tried again
+
+
+class Routine:
+    """The day's side of a run. `left`: sessions after whose close the run ends; None: never."""
+
+    def __init__(
+        self, course: Course, prices: Prices, bookkeeping: Bookkeeping, reporting: Reporting, left: int | None
+    ) -> None:
+        self._course, self._prices, self._bookkeeping, self._reporting = course, prices, bookkeeping, reporting
+        self._left = left
+
+    async def follow(self) -> None:
+        """For ever."""
+        while True:
+            try:
+                if not await self.step():
+                    await asyncio.sleep(PAUSE)
+            except LeaseHeld:
+                raise
+            except Temporary as error:
+                log.warning("A step of the day waits: %s", error)
+                await asyncio.sleep(AGAIN)
+
+    async def step(self) -> bool:
+        """Take the step that is due; False where none is. Books that contradict themselves stop no clock."""
+        course, day = self._course, self._course.day
+        step = day.due(course.done, course.now()) if day is not None else None
+        if day is None or step is None:
+            return False
+        try:
+            await self._take(day, step)
+        except BooksDisagree as error:
+            course.complain(f"{step} of {day.session} failed", str(error))
+        if step == "close":
+            course.day, course.done = day_of(course.now(), course.plan.limits.quiet_open), frozenset()
+        else:
+            course.done |= {step}
+        return True
+
+    async def _take(self, day: Day, step: Step) -> None:
+        over = self._course.now() >= day.closes
+        match step:
+            case "roll":
+                course = self._course
+                await begin(course.deck.floor, day.session, course.marks.last, course.lease)
+            case "open" if not over:
+                await self._open(day)
+            case "signals" if not over:
+                await self._signals(day)
+            case "close":
+                await self._close(day)
+
+    async def _open(self, day: Day) -> None:
+        """The engine hears of the session before the store rescales triggers: it rescales its own by the event."""
+        course = self._course
+        floor, deck = course.deck.floor, course.deck
+        held = {lot.symbol for lot in await floor.books.lots()}
+        watched = {trigger.symbol for trigger in course.engine.book}
+        symbols = sorted({*course.plan.mandate.symbols, *held, *watched})
+        marks = await marked(symbols, day.session - dt.timedelta(days=1), day.session, floor.quotes)
+        ages = {symbol: len(sessions(mark.session, day.session)) - 1 for symbol, mark in marks.items()}
+        known = await deck.triggers.splits_known(course.account, day.session)
+        splits = [split for split in await floor.quotes.splits(day.session) if split.symbol not in known]
+        self._prices.follow()
+        course.screen.watch(marks, {symbol: float(mark.price) for symbol, mark in marks.items()})
+        stops = (tuple(sorted(await floor.broker.halted())), tuple(sorted(await floor.quotes.blocked())))
+        ratios = tuple((split.symbol, split.ratio.numerator, split.ratio.denominator) for split in splits)
+        prices = {symbol: mark.price for symbol, mark in marks.items()}
+        course.done |= {"open"}
+        course.tell(Session(course.now(), day.session, day.opens, day.closes, prices, ages, *stops, ratios))
+        await self._rescale(splits)
+        await self._bookkeeping.tell()
+        course.said("session", str(day.session), phase="open")
+
+    async def _rescale(self, splits: Sequence[Split]) -> None:
+        course = self._course
+        for lost in await course.deck.triggers.rescale(course.account, splits, now=instant(course.now())):
+            course.complain("a trigger lost its meaning by a split and was removed", f"{lost.name}: {lost.note}")
+
+    async def _signals(self, day: Day) -> None:
+        """What daily strategies wanted at the last close; decided once, as a flow would have."""
+        course = self._course
+        floor, mandate = course.deck.floor, course.plan.mandate
+        before = previous_session(day.session)
+        found = await floor.signals.of_sessions(mandate.digests, before, before)
+        if not await floor.books.decided(day.session, day.session):
+            standing, run = course.engine.standing, Run(None, course.plan.commit, course.plan.digest)
+            decision = Decision(day.session, standing.equity(), standing.cash, (), (), run)
+            await floor.books.decide(decision, course.lease)
+        if found and not course.holds:
+            course.tell(Signals(course.now(), tuple(found)))
+
+    async def _close(self, day: Day) -> None:
+        """Day orders end at the broker; fills are booked; the session is valued at its last prices and settled."""
+        course = self._course
+        floor = course.deck.floor
+        await course.acting.finish()
+        await floor.books.prove(course.lease)
+        await floor.market.close_session(day.session)
+        await hear(floor, day.session, course.lease)
+        quotes: Any = LastPrices(floor.quotes, day.session, dict(course.engine.last))
+        equity = await settle(replace(floor, quotes=quotes), day.session, course.lease)
+        course.marks = course.marks.after(equity)
+        self._reporting.settled = day.session
+        await self._bookkeeping.compare()
+        await self._reporting.keep()
+        course.said("settled", str(day.session), equity=str(equity.equity), cash=str(equity.cash))
+        if self._left is not None:
+            self._left -= 1
+            if self._left <= 0:
+                course.ending.set()
+
+
+class LastPrices:
+    """Quotes whose newest bar of today is the feed's last trade, where no bar of today is stored yet."""
+
+    def __init__(self, quotes: Any, session: dt.date, last: Mapping[str, float]) -> None:
+        self._quotes, self._session, self._last = quotes, session, last
+
+    async def last_bar(self, symbol: str, upto: dt.date) -> Bar | None:
+        """The newest bar with session ≤ upto."""
+        stored: Bar | None = await self._quotes.last_bar(symbol, upto)
+        told = self._last.get(symbol)
+        if told is None or upto < self._session or (stored is not None and stored.session >= self._session):
+            return stored
+        last = price(told)
+        return Bar(symbol, self._session, session_close(self._session), last, last, last, last, 0)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._quotes, name)
