@@ -21,7 +21,7 @@ async def generate_signals(request: SignalsRequest = SignalsRequest()) -> dict[s
     `quaestor.signals.finished`, which starts `execute`.
     """
     desk = await open_desk()
-    names = [built.name for built in desk.plan().built]
+    names = [built.name for built in desk.plan().daily]
     rows = await together(strategy_signals(desk, name, request.start, request.end) for name in names)
     await show_signals(rows)
     finished("signals", desk.account, None, request.end, signals=sum(row["new"] for row in rows))

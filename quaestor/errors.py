@@ -4,6 +4,7 @@
     ├── Temporary            retry later; nothing is wrong with the request
     │   ├── DatabaseDown
     │   ├── LeaseHeld        another process is the account's single writer
+    │   ├── JournalStopped   (`live.journaling`) a run's journal cannot be written; the run goes on without it
     │   ├── FeedLost         (`feeds`) the line of a live feed broke; it comes again after a pause
     │   ├── BrokerBusy       the broker takes no more requests for now (429): nothing was accepted
     │   └── BrokerAmbiguous  the broker may or may not have the order (law 2): UNKNOWN, never "failed"
@@ -14,6 +15,7 @@
     │   ├── BrokerRejected   the broker said no
     │   ├── FeedRefused      (`feeds`) a live feed says no: a wrong key, a plan without these data
     │   ├── PartMissing      an outside part is not installed or not running
+    │   ├── ReplayDiverged   a run's events, folded again, were decided otherwise
     │   └── BooksDisagree    a proof of the ledger failed; entries stop
     └── Refused              we chose not to; carries the rule
 
@@ -98,6 +100,10 @@ class PartMissing(Permanent):
 
 class BooksDisagree(Permanent):
     """The ledger does not prove itself; entries are stopped. See `quaestor status` and the reconcile report."""
+
+
+class ReplayDiverged(Permanent):
+    """A live run decides otherwise when it is folded again. `quaestor replay RUN` shows the first difference."""
 
 
 class Refused(QuaestorError):

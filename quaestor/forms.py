@@ -57,6 +57,7 @@ def forms(config: Config, home: Path, base: Path) -> dict[str, Form]:
             "strategies_folder": str(base / strategies.folder) if strategies.folder else "",
             "first_session": strategies.first_session.isoformat() if strategies.first_session else None,
             "risk": config.risk.model_dump(mode="json"),
+            "on_cancel": config.live.on_cancel,
         },
     }
 

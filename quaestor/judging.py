@@ -8,7 +8,7 @@ not. What passes counts for those after it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,8 @@ def judge(
     intents: list[Intent] = []
     refusals: list[Refusal] = []
     decided = {"flow_run_id": run.flow_run_id, "code_commit": run.commit, "config_digest": run.config_digest}
-    for candidate in candidates:
+    asked = list(candidates)
+    for number, candidate in enumerate(asked, 1):
         intent = candidate.intent
         checks = gate(intent, picture, limits)
         evidence = {**candidate.why, "checks": _told(checks), **decided}
@@ -46,8 +47,9 @@ def judge(
         if failed is not None:
             refusals.append(refusal(intent, failed, evidence))
             continue
-        intents.append(replace(intent, provenance=evidence))
-        picture = picture.after(intent)
+        intents.append(intent.on_evidence(evidence))
+        if number < len(asked):
+            picture = picture.after(intent)
     return intents, refusals
 
 

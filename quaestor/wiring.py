@@ -343,6 +343,11 @@ class Plan:
     built: tuple[Built, ...]
     digest: str
 
+    @property
+    def daily(self) -> tuple[Built, ...]:
+        """Those that are asked once a session; the others follow the live run's bars."""
+        return tuple(each for each in self.built if not each.is_live)
+
 
 def plan(
     account: str,
@@ -367,10 +372,11 @@ def plan(
         account=account,
         symbols=tuple(symbols),
         weights={use.name: use.weight for use in chosen.use},
-        digests=tuple(b.digest for b in built),
+        digests=tuple(b.digest for b in built if not b.is_live),
         limits=risk,
         cash=cash,
         first_session=chosen.first_session,
+        live=frozenset(b.name for b in built if b.is_live),
     )
     named = {"account": account, "cash": cash, "symbols": list(symbols), "digests": mandate.digests}
     return Plan(mandate, built, digest({**named, "weights": mandate.weights, "risk": risk}))
@@ -708,6 +714,7 @@ async def live_deck(
             tail=lambda before, after: _tail(loaded, before, after),
             telemetry=telling,
             source=configured_source(loaded) if config.live.fill_gaps else None,
+            bars=bar_store(database),
             paper=broker,
             liveness=liveness(loaded, plan.mandate.symbols),
             calm=config.feed.calm,

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from quaestor import wiring
+from quaestor.live.watching import HEARTBEAT
 from quaestor.operations.reconcile import reconcile
 from quaestor.ports import Reconciliation
 from tasks.desk import Desk, flow_run_id, holder, passing
+
+FRESH = dt.timedelta(hours=1)  # how old a live run's comparison may be to be the answer
 
 
 # Reading and comparing: safe to try again while broker or database are away.
@@ -24,8 +28,17 @@ from tasks.desk import Desk, flow_run_id, holder, passing
     tags=["orders", "database"],
 )
 async def compare(desk: Desk, since: dt.date | None) -> Reconciliation:
-    """Compare cash, positions, fills and orders; latch entries on a difference."""
-    async with desk.floor() as floor:
+    """Compare cash, positions, fills and orders; latch entries on a difference.
+
+    While a live run holds the account, it does that itself every few minutes: its newest comparison is the answer.
+    """
+    async with desk.database.open() as database:
+        floor, live = desk.on(database), wiring.live_store(database)
+        if await live.alive(desk.account, HEARTBEAT) is not None:
+            newest = await floor.control.last_reconciliation(desk.account)
+            if newest is not None and newest.at is not None and dt.datetime.now(dt.UTC) - newest.at < FRESH:
+                get_run_logger().info("The live run compared at %s.", newest.at)
+                return newest
         return await reconcile(floor, desk.plan().mandate.limits, holder(), since or dt.date.min, flow_run_id())
 
 

@@ -12,7 +12,7 @@ from prefect.artifacts import acreate_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from quaestor import wiring
-from quaestor.operations.upkeep import keep_up
+from quaestor.operations.upkeep import forget, keep_up
 from tasks.desk import Desk, passing
 
 
@@ -32,6 +32,22 @@ async def keep_partitions(desk: Desk, *, dry_run: bool) -> list[dict[str, Any]]:
         store, today = wiring.bar_store(database), dt.datetime.now(dt.UTC).date()
         done = await keep_up(store, desk.database.keep, today, dry_run=dry_run)
     return [asdict(each) for each in done]
+
+
+# Deleting twice deletes nothing more.
+@task(
+    name="forget happenings",
+    retries=2,
+    retry_delay_seconds=[5, 30],
+    retry_condition_fn=passing,
+    timeout_seconds=300,
+    cache_policy=NO_CACHE,
+    tags=["database"],
+)
+async def forget_happenings(desk: Desk, *, dry_run: bool) -> int:
+    """Forget what live runs told long ago; the books keep orders and fills."""
+    async with desk.database.open() as database:
+        return await forget(wiring.live_store(database), dry_run=dry_run)
 
 
 @task(name="show upkeep", retries=3, retry_delay_seconds=[1, 5, 15], cache_policy=NO_CACHE, tags=["artifact"])

@@ -176,20 +176,52 @@ def _what(row: Row) -> list[tuple[str, str]]:
 
 def _decided(evidence: Row) -> list[tuple[str, str]]:
     """Why it was made; of an order that somebody placed by hand, only that."""
+    if "trigger" in evidence:
+        return _fired(evidence)
     if "strategy" not in evidence:
         return [("origin", f"placed by hand at the broker ({evidence.get('broker_id', 'unknown there')}), adopted")]
     target, strategy, bar = evidence["target"], evidence["strategy"], evidence["bars"][0]
     parameters = ", ".join(f"{name}={value}" for name, value in strategy["parameters"].items()) or "none"
     sleeve, equity = Decimal(target["sleeve"]), Decimal(target["equity"])
     size = f"{float(target['weight']):.2%} of a sleeve of {sleeve:,.2f} (equity {equity:,.2f})"
-    seen = f"{bar['bars_seen']} daily bars of {bar['symbol']} from {bar['first_session']} to {bar['bar_end'][:10]}"
     return [
-        ("saw", f"{seen}, close {bar['close']}, data version {bar['bar_version']}"),
+        ("saw", _seen(bar)),
         ("strategy", f"{strategy['name']}, version {strategy['version']}"),
         ("parameters", parameters),
         ("target", f"{size} at {target['reference_price']}: {target['wanted']} shares, held {target['held']}"),
-        ("flow run", evidence["flow_run_id"] or "none (from the console)"),
         ("signal run", evidence["signal_flow_run_id"] or "none (from the console)"),
+        *_by(evidence),
+    ]
+
+
+def _seen(bar: Row) -> str:
+    if "first_session" not in bar:  # a bar of ticks, as it closed
+        return f"the {bar['timeframe']} bar of {bar['symbol']} to {bar['bar_end'][:19]} UTC, close {bar['close']}"
+    bars = f"{bar['bars_seen']} daily bars of {bar['symbol']} from {bar['first_session']} to {bar['bar_end'][:10]}"
+    return f"{bars}, close {bar['close']}, data version {bar['bar_version']}"
+
+
+def _fired(evidence: Row) -> list[tuple[str, str]]:
+    """The trigger that asked for it, and what it saw."""
+    from quaestor.triggers import read_trigger
+    from quaestor.triggers.wording import sentence
+
+    fired, quote = evidence["trigger"], evidence["quote"]
+    seen = f"{fired['price'] or 'no price'} at {fired['at'].replace('T', ' ')[:23]} UTC"
+    beside = f"; bid {quote['bid']}, ask {quote['ask']}" if quote else ""
+    paid = evidence["entry_price"]
+    return [
+        ("trigger", sentence(read_trigger(fired["rule"]))),
+        ("saw", seen + beside),
+        ("firing", f"no. {fired['number']}, {fired['firing']}"),
+        *([("held at", f"{Decimal(paid):,.2f} on average")] if paid else []),
+        *_by(evidence),
+    ]
+
+
+def _by(evidence: Row) -> list[tuple[str, str]]:
+    return [
+        ("flow run", evidence["flow_run_id"] or "none (from the console)"),
         ("commit", evidence["code_commit"]),
         ("configuration", evidence["config_digest"]),
     ]

@@ -80,8 +80,8 @@ async def _signals(loaded: wiring.Loaded, start: dt.date | None, end: dt.date | 
     async with wiring.configured_database(loaded) as database:
         bars, store = wiring.bar_store(database), wiring.signal_store(database)
         run = wiring.run_info(None, plan.digest)
-        with steps("signals", len(plan.built)) as step:
-            for built in plan.built:
+        with steps("signals", len(plan.daily)) as step:
+            for built in plan.daily:
                 step(built.name)
                 done = await generate_signals(built, bars, store, plan.mandate.symbols, start, end, run)
                 rows.append(asdict(done))

@@ -201,7 +201,7 @@ class Stage:
             bars, signals = wiring.bar_store(database), wiring.signal_store(database)
             for symbol in self._plan.mandate.symbols:
                 await ingest_symbol(intake, symbol, HISTORY, LAST)
-            for built in self._plan.built:
+            for built in self._plan.daily:
                 await generate_signals(built, bars, signals, self._plan.mandate.symbols, None, LAST, Run())
 
     # ── scenes ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
-from functools import singledispatchmethod
 from typing import Any
 
 import msgspec
@@ -100,16 +99,30 @@ class Engine:
         self._second = 0
         self.cursor = 0  # of the changes of triggers that are in the book
         self._acts: list[Act] = []
+        self._handlers: dict[type, Callable[[Any], list[Act]]] = {
+            Setup: self._on_setup,
+            Session: self._on_session,
+            Limits: self._on_limits,
+            Rules: self._on_rules,
+            Told: self._on_told,
+            Filled: self._on_filled,
+            Moved: self._on_moved,
+            Latched: self._on_latched,
+            Clock: self._on_clock,
+            Ticks: self._on_ticks,
+            History: self._on_history,
+            Signals: self._on_signals,
+        }
 
-    @singledispatchmethod
     def on(self, event: Event) -> list[Act]:
         """What follows from an event, in this order."""
-        raise TypeError(f"No engine knows of {type(event).__name__}.")
+        if (handle := self._handlers.get(type(event))) is None:
+            raise TypeError(f"No engine knows of {type(event).__name__}.")
+        return handle(event)
 
     # ── what runs ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    @on.register
-    def _(self, event: Setup) -> list[Act]:
+    def _on_setup(self, event: Setup) -> list[Act]:
         self.setup, self.now, self.cursor = event, event.now, event.cursor
         self._limits = RiskSection.model_validate(event.limits)
         self._decider = Decider(None, event.commit, event.config_digest)
@@ -133,8 +146,7 @@ class Engine:
                 self.book.add(trigger, None if latch is None else read_latch(latch))
         return []
 
-    @on.register
-    def _(self, event: Session) -> list[Act]:
+    def _on_session(self, event: Session) -> list[Act]:
         self._tick_over(event.now)
         splits = [Split(symbol, event.session, Fraction(n, d)) for symbol, n, d in event.splits]
         fresh = self.standing.session is None or self.standing.session.session != event.session
@@ -149,16 +161,14 @@ class Engine:
         self.book.on_session(event.opens, event.closes)
         return self._done()
 
-    @on.register
-    def _(self, event: Limits) -> list[Act]:
+    def _on_limits(self, event: Limits) -> list[Act]:
         self._tick_over(event.now)
         self._limits = RiskSection.model_validate(event.limits)
         self._decider = Decider(None, self._decider.commit, event.config_digest)
         self._told_no.clear()
         return self._done()
 
-    @on.register
-    def _(self, event: Rules) -> list[Act]:
+    def _on_rules(self, event: Rules) -> list[Act]:
         self._tick_over(event.now)
         self.cursor = max(self.cursor, event.cursor)
         there = {trigger.id: trigger for trigger in self.book}
@@ -177,43 +187,38 @@ class Engine:
 
     # ── the account ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    @on.register
-    def _(self, event: Told) -> list[Act]:
+    def _on_told(self, event: Told) -> list[Act]:
         self._tick_over(event.now)
-        before = {symbol for _, symbol in self.standing.held}
+        before = self.standing.entries()
         self.standing.tell(event.account)
-        for symbol in before | {symbol for _, symbol in self.standing.held}:
-            self.book.on_entry(symbol, self.standing.entry(symbol))
+        after = self.standing.entries()
+        for symbol in before.keys() | after.keys():
+            self.book.on_entry(symbol, after.get(symbol))
         return self._done()
 
-    @on.register
-    def _(self, event: Filled) -> list[Act]:
+    def _on_filled(self, event: Filled) -> list[Act]:
         self._tick_over(event.now)
         self.standing.fill(event)
         self.book.on_entry(event.symbol, self.standing.entry(event.symbol))
         return self._done()
 
-    @on.register
-    def _(self, event: Moved) -> list[Act]:
+    def _on_moved(self, event: Moved) -> list[Act]:
         self._tick_over(event.now)
         self.standing.move(event)
         return self._done()
 
-    @on.register
-    def _(self, event: Latched) -> list[Act]:
+    def _on_latched(self, event: Latched) -> list[Act]:
         self._tick_over(event.now)
         self.standing.latches = event.latches
         return self._done()
 
     # ── the market ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    @on.register
-    def _(self, event: Clock) -> list[Act]:
+    def _on_clock(self, event: Clock) -> list[Act]:
         self._tick_over(event.now)
         return self._done()
 
-    @on.register
-    def _(self, event: Ticks) -> list[Act]:
+    def _on_ticks(self, event: Ticks) -> list[Act]:
         self._tick_over(event.now)
         last, quotes, listeners, opened = self.last, self.quotes, self._listeners, self._opened
         take, on_trade, on_quote = self.bars.take, self.book.on_trade, self.book.on_quote
@@ -238,15 +243,13 @@ class Engine:
                 self._listen(tick)
         return self._done()
 
-    @on.register
-    def _(self, event: History) -> list[Act]:
+    def _on_history(self, event: History) -> list[Act]:
         for bar in event.bars:
             for part in self._by_frame.get(bar.timeframe, ()):
                 self._teach(part, bar)
         return []
 
-    @on.register
-    def _(self, event: Signals) -> list[Act]:
+    def _on_signals(self, event: Signals) -> list[Act]:
         self._tick_over(event.now)
         exits_first = sorted(event.signals, key=lambda signal: (signal.target > 0, signal.strategy, signal.symbol))
         for signal in exits_first:
@@ -274,6 +277,11 @@ class Engine:
                 for name, part in self._parts.items()
             },
         }
+
+    def has_seen(self, strategy: str) -> bool:
+        """Whether a live strategy was ever shown a bar."""
+        part = self._parts.get(strategy)
+        return part is not None and bool(part.recent)
 
     def successor(self) -> Setup | None:
         """What this run began with, made what it would begin with now; None before it began."""

@@ -94,7 +94,7 @@ class Moved(msgspec.Struct, frozen=True, tag="moved"):
 
 
 class Filled(msgspec.Struct, frozen=True, tag="filled"):
-    """A fill that is booked: dollars per share, fee in dollars."""
+    """A fill that is booked: dollars per share, fee in dollars; of which order, where that is known."""
 
     now: int
     strategy: str
@@ -103,6 +103,7 @@ class Filled(msgspec.Struct, frozen=True, tag="filled"):
     quantity: Decimal
     price: Decimal
     fee: Decimal
+    ref_id: uuid.UUID | None = None
 
 
 class Latched(msgspec.Struct, frozen=True, tag="latched"):

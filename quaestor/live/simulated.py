@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 from fractions import Fraction
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from quaestor.exchange import Costs
 from quaestor.latches import HALT
@@ -93,10 +93,13 @@ def batches(ticks: Iterable[Tick], span: int = SPAN) -> Iterator[Ticks]:
 
 
 class SimulatedAccount:
-    """Cash, shares, orders. It knows the market by the ticks that the engine is told."""
+    """Cash, shares, orders. It knows the market by the ticks that the engine is told.
 
-    def __init__(self, cash: Decimal, costs: Costs = FREE) -> None:
-        self.cash, self.costs = cash, costs
+    evidence: whether orders keep why they were made; that is some 10 KB each.
+    """
+
+    def __init__(self, cash: Decimal, costs: Costs = FREE, *, evidence: bool = False) -> None:
+        self.cash, self.costs, self._evidence = cash, costs, evidence
         self.held: dict[tuple[str, str], Position] = {}
         self.orders: dict[uuid.UUID, Order] = {}
         self.fills: list[Execution] = []
@@ -109,8 +112,9 @@ class SimulatedAccount:
         self._began = self._peak = cash
         self._sent: list[tuple[int, uuid.UUID]] = []  # the session's orders, and when they were placed
         self._sales: dict[uuid.UUID, Sale] = {}
-        self._newest: tuple[Sale, ...] = ()  # the same, newest first
-        self._told, self._stale = 0, False
+        self._told_record, self._went_on = Record(), False
+        self._told = 0
+        self._news: list[uuid.UUID] = []  # orders that the engine has not been told of whole
 
     def attach(self, engine: Engine) -> None:
         """The engine's last prices are this account's market."""
@@ -123,7 +127,7 @@ class SimulatedAccount:
         session, now = self._session, event.now
         if session is not None and now >= session.closes:
             return self._close(session, now)
-        if self._stale and now - self._told >= TELL:
+        if self._news and now - self._told >= TELL:
             return [self._tell(now)]
         return []
 
@@ -180,9 +184,11 @@ class SimulatedAccount:
         name = intent.ref_id
         if name in self.orders:
             return []
+        if not self._evidence:
+            intent = intent.on_evidence({})
         order = self.orders[name] = Order(intent, name, now)
         self._sent.append((now, name))
-        self._stale = True
+        self._news.append(name)
         mine = self.held.get((intent.strategy, intent.symbol))
         if self._session is None or (intent.side is Side.SELL and (mine is None or mine.quantity < intent.quantity)):
             order.state = State.REJECTED
@@ -210,7 +216,7 @@ class SimulatedAccount:
     def _fill(self, order: Order, met: Met, paid: Decimal, now: int) -> list[Event]:
         intent, symbol = order.intent, order.intent.symbol
         fee = self.costs.fee(intent.side, met.quantity, paid, first=not order.fills)
-        fill = Filled(now, intent.strategy, symbol, intent.side, met.quantity, paid, fee)
+        fill = Filled(now, intent.strategy, symbol, intent.side, met.quantity, paid, fee, order.name)
         execution = self._execution(order, fill)
         self.fills.append(execution)
         self._market.take(symbol, met.quantity)
@@ -239,10 +245,10 @@ class SimulatedAccount:
             known = self._sales.pop(order.name, None)
             proceeds = sold - fill.fee
             if known is not None:
+                self._went_on = True
                 proceeds, gain = proceeds + known.proceeds, gain + known.realized
             name, day = str(order.name), self._session.session
             self._sales[order.name] = Sale(name, fill.symbol, day, instant(fill.now), proceeds, gain)
-            self._newest = ()
 
     def _end(self, order: Order, state: State, now: int) -> Moved:
         order.state = state
@@ -286,7 +292,6 @@ class SimulatedAccount:
         )
 
     def _tell(self, now: int) -> Told:
-        self._told, self._stale = now, False
         session, ended = self._session, self.sessions
         before = ended[-1] if ended else None
         state = AccountState(
@@ -297,17 +302,24 @@ class SimulatedAccount:
             cash=self.cash,
             positions=tuple(each for _, each in sorted(self.held.items())),
             working=tuple(Working(order.intent, order.left) for order in self._all_working()),
-            known=tuple(name for _, name in self._sent),
+            known=tuple(self._news),
             latches=self.latches,
             record=self._record(now),
             settled=before[0] if before else None,
             compared=before[0] if before else None,
             skew=ZERO,
         )
+        self._told, self._news = now, []
         return Told(now, state)
 
     def _record(self, now: int) -> Record:
+        """What was sold since it was told last is added to what was known; a sale that went on is counted anew."""
         attempts = sum(1 for _ in takewhile(lambda sent: sent[0] > now - MINUTE, reversed(self._sent)))
-        if len(self._newest) != len(self._sales):
-            self._newest = tuple(reversed(self._sales.values()))
-        return Record(attempts, len(self._sent), self._newest)
+        orders, sold = len(self._sent), len(self._told_record.sales)
+        if self._went_on:
+            self._told_record = Record(attempts, orders, tuple(reversed(self._sales.values())))
+        else:
+            news = islice(reversed(self._sales.values()), len(self._sales) - sold)
+            self._told_record = self._told_record.followed(tuple(news), attempts, orders)
+        self._went_on = False
+        return self._told_record

@@ -12,12 +12,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from functools import lru_cache
 
 from quaestor.bars import price
 from quaestor.live.account import AccountState, Position
 from quaestor.live.events import Filled, Moved, Session
 from quaestor.orders import Intent, Side, State
 from quaestor.risk import Attempt, Live, Picture, Quote, Working
+from quaestor.risk.tally import Holdings
 from quaestor.ticks import SECOND, QuoteTick
 
 ZERO = Decimal(0)
@@ -25,6 +27,7 @@ EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 UNCLEAR = frozenset({State.UNKNOWN})
 
 
+@lru_cache(maxsize=256)  # one moment is asked for several times on an order's way
 def instant(at: int) -> dt.datetime:
     """Nanoseconds since 1970 as books have an instant."""
     return EPOCH + dt.timedelta(microseconds=at // 1000)
@@ -39,15 +42,23 @@ def after_fill(before: Position | None, fill: Filled) -> Position:
     return Position(fill.strategy, fill.symbol, left, cost * left / held if held else ZERO)
 
 
+# A position, the last trade it was valued at, its price, its value at that, what it counts for in equity; dollars.
+Worth = tuple[Position, float | None, Decimal, Decimal, Decimal]
+
+
 class Quotes(Mapping[str, Quote]):
     """The feed's last quotes in the money's terms, made of floats when one is asked for."""
 
     def __init__(self, ticks: Mapping[str, QuoteTick]) -> None:
         self._ticks = ticks
+        self._made: dict[str, tuple[QuoteTick, Quote]] = {}  # the gate asks for the same one several times
 
     def __getitem__(self, symbol: str) -> Quote:
         tick = self._ticks[symbol]
-        return Quote(price(tick.bid), price(tick.ask), instant(tick.at))
+        made = self._made.get(symbol)
+        if made is None or made[0] is not tick:
+            made = self._made[symbol] = (tick, Quote(price(tick.bid), price(tick.ask), instant(tick.at)))
+        return made[1]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._ticks)
@@ -68,8 +79,12 @@ class Standing:
         self.latches: tuple[str, ...] = ()
         self.placed = 0  # orders since the books were told of last
         self._last, self.quotes, self._seen = last, Quotes(quotes), quotes
+        self._exact: dict[str, tuple[float, Decimal]] = {}  # last trades as decimals, made when one is asked for
+        self._of_session: tuple[Session, tuple[frozenset[str], frozenset[str], frozenset[str]]] | None = None
+        self._worths: dict[tuple[str, str], Worth] = {}
         self._recent: deque[tuple[int, Attempt]] = deque()
         self._unknown: dict[uuid.UUID, Intent] = {}
+        self._unanswered: set[uuid.UUID] = set()  # of those placed
 
     # ── what happens ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -87,12 +102,14 @@ class Standing:
         """These are on their way."""
         at = instant(now)
         for intent in intents:
-            self.working[intent.ref_id] = Working(replace(intent, provenance={}), intent.quantity)
+            self.working[intent.ref_id] = Working(intent, intent.quantity)
             self._recent.append((now, Attempt(intent, at)))
             self.placed += 1
+            self._unanswered.add(intent.ref_id)
 
     def move(self, event: Moved) -> None:
         """An order stands elsewhere."""
+        self._unanswered.discard(event.ref_id)
         order = self.working.get(event.ref_id)
         if order is None:
             return
@@ -114,6 +131,10 @@ class Standing:
             self.held[key] = now
         return self.held.get(key)
 
+    def answered(self) -> dict[uuid.UUID, Working]:
+        """Those of the working orders that the broker has."""
+        return {ref_id: order for ref_id, order in self.working.items() if ref_id not in self._unanswered}
+
     @property
     def unknown(self) -> bool:
         """Whether the fate of an order is not known."""
@@ -125,7 +146,10 @@ class Standing:
         """The last trade, the middle of the last quote, or the last close; dollars."""
         last = self._last.get(symbol)
         if last is not None:
-            return price(last)
+            known = self._exact.get(symbol)
+            if known is None or known[0] != last:
+                known = self._exact[symbol] = (last, price(last))
+            return known[1]
         quote = self._seen.get(symbol)
         if quote is not None:
             return (price(quote.bid) + price(quote.ask)) / 2
@@ -136,6 +160,14 @@ class Standing:
         mine = [each for (_, name), each in self.held.items() if name == symbol]
         quantity = sum((each.quantity for each in mine), ZERO)
         return float(sum((each.cost for each in mine), ZERO) / quantity) if quantity > 0 else None
+
+    def entries(self) -> dict[str, float | None]:
+        """The same of every symbol that is held."""
+        sums: dict[str, tuple[Decimal, Decimal]] = {}
+        for each in self.held.values():
+            quantity, cost = sums.get(each.symbol, (ZERO, ZERO))
+            sums[each.symbol] = (quantity + each.quantity, cost + each.cost)
+        return {name: float(cost / held) if held > 0 else None for name, (held, cost) in sums.items()}
 
     def holders(self, symbol: str | None) -> list[Position]:
         """Who holds a symbol (None: any), by strategy and symbol."""
@@ -160,34 +192,69 @@ class Standing:
             return None
         while self._recent and self._recent[0][0] < now - window * SECOND:
             self._recent.popleft()
-        prices = dict(session.prices)
-        for symbol in {symbol for _, symbol in self.held}:
-            prices[symbol] = self.price_of(symbol) or prices.get(symbol, ZERO)
+        prices, shares = dict(session.prices), {key: each.quantity for key, each in self.held.items()}
+        equity, holdings = self._valued(prices)
+        halted, blocked, universe = self._symbols(session)
         record = told.record
         if record is not None and self.placed:
-            record = replace(record, attempts=record.attempts + self.placed, orders=record.orders + self.placed)
+            record = record.counted(self.placed)
         unknown = self._unknown.values()
         exits = {intent.symbol for intent in unknown if intent.reduces}
-        equity = self.equity()
-        return Picture(
+        picture = Picture(
             session=session.session,
             equity=equity,
             cash=self.cash,
             peak=max(told.peak, equity),
             previous_equity=told.equity,
-            shares={key: each.quantity for key, each in self.held.items()},
+            shares=shares,
             prices=prices,
             bar_age=session.bar_age,
             trading=told.trading,
-            halted=frozenset(session.halted),
-            blocked=frozenset(session.blocked),
+            halted=halted,
+            blocked=blocked,
             latches=self.latches,
             unknown=frozenset(told.unknown) | {intent.symbol for intent in unknown},
             unknown_exits=frozenset(told.unknown_exits) | exits,
             settled=told.settled,
             compared=told.compared,
-            universe=frozenset(session.prices),
+            universe=universe,
             record=record,
             live=Live(instant(now), self.quotes, told.skew, None, tuple(attempt for _, attempt in self._recent)),
             working=tuple(self.working.values()),
         )
+        picture.__dict__["holdings"] = holdings  # they are not counted anew
+        return picture
+
+    def _symbols(self, session: Session) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+        """Those that are halted, blocked, and that may be traded in the session."""
+        if self._of_session is None or self._of_session[0] is not session:
+            found = (frozenset(session.halted), frozenset(session.blocked), frozenset(session.prices))
+            self._of_session = (session, found)
+        return self._of_session[1]
+
+    def _valued(self, prices: dict[str, Decimal]) -> tuple[Decimal, Holdings]:
+        """Equity and what positions are worth; the prices of what is held are written into those given.
+
+        A position that stands where it stood, at the price it had, is worth what it was worth.
+        """
+        equity, gross, net = self.cash, ZERO, ZERO
+        by_symbol: dict[str, Decimal] = {}
+        for key, each in self.held.items():
+            symbol = key[1]
+            known, last = self._worths.get(key), self._last.get(symbol)
+            if known is None or last is None or known[0] is not each or known[1] != last:
+                known = self._worths[key] = self._marked(each, last, prices)
+            _, _, prices[symbol], value, worth = known
+            size = abs(value)
+            by_symbol[symbol] = by_symbol[symbol] + size if symbol in by_symbol else size
+            equity += worth
+            gross += size
+            net += value
+        return equity, Holdings(gross, net, by_symbol)
+
+    def _marked(self, each: Position, last: float | None, prices: Mapping[str, Decimal]) -> Worth:
+        """What a position is worth now; without any price it counts at its cost in equity, at none in exposure."""
+        exact = self.price_of(each.symbol)
+        marked = exact or prices.get(each.symbol, ZERO)
+        value = each.quantity * marked
+        return each, last, marked, value, each.cost if exact is None else each.quantity * exact

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mandate:
-    """What an account trades: strategies by name with their weights (0–1 of equity) and digests, universe, limits."""
+    """What an account trades: strategies by name with their weights (0–1 of equity), universe, limits.
+
+    digests: of those with daily signals, in the order of `weights`; live: the names of the others.
+    """
 
     account: str
     symbols: tuple[str, ...]
@@ -37,6 +40,7 @@ class Mandate:
     limits: RiskSection
     cash: Decimal
     first_session: dt.date | None = None
+    live: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from typing import Any
 
 from quaestor.engine import UNCLEAR, Act, Adopt, AskAgain, Due, Engine, Listed, Lost, News, Send, Step, TakeBack
 from quaestor.errors import BrokerAmbiguous, BrokerBusy, BrokerRejected, Temporary
-from quaestor.orders import Intent, OrderUpdate, State
+from quaestor.orders import EXTERNAL, Execution, Intent, OrderUpdate, State
 from quaestor.ports import BookStore, Broker, Lease, StoredOrder, Terms, Transition
 
 LISTINGS = 2  # a broker's list may lag behind its own acceptance: one look is no proof
@@ -220,11 +220,15 @@ async def _ask(order: StoredOrder, books: BookStore, broker: Broker, lease: Leas
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What the broker had to tell: fills that were booked, orders that moved, orders placed by hand that are new."""
+    """What the broker had to tell: fills that were booked, orders that moved, orders placed by hand that are new.
+
+    fills: those booked, each with whose order it was.
+    """
 
     booked: int
     moved: int
     adopted: tuple[OrderUpdate, ...] = ()
+    fills: tuple[tuple[str, Execution], ...] = ()
 
 
 async def collect(books: BookStore, broker: Broker, lease: Lease, session: dt.date) -> Heard:
@@ -240,7 +244,9 @@ async def collect(books: BookStore, broker: Broker, lease: Lease, session: dt.da
     strange = [act.update for act in acts if isinstance(act, Adopt)]
     adopted = [update for update in strange if await books.adopt(update, session, lease)]
     booked = await books.book_executions(await broker.executions(since), lease)
-    return Heard(len(booked), moved, tuple(adopted))
+    owners = {order.ref_id: order.intent.strategy for order in engine.orders.values()}
+    fills = tuple((owners.get(fill.ref_id, EXTERNAL) if fill.ref_id else EXTERNAL, fill) for fill in booked)
+    return Heard(len(booked), moved, tuple(adopted), fills)
 
 
 async def _perform(acts: Sequence[Act], books: BookStore, broker: Broker, lease: Lease) -> int:

@@ -88,8 +88,11 @@ async def pending(floor: Floor, mandate: Mandate, start: dt.date | None, end: dt
 
 async def _asked(floor: Floor, mandate: Mandate) -> tuple[dt.date, dt.date]:
     """The sessions that the strategies in use were asked about, all of them up to the last."""
+    daily = [name for name in mandate.weights if name not in mandate.live]
+    if not daily:
+        raise BadInput("No strategy with daily signals is in use; the others trade in a live run: `quaestor live run`.")
     computed = await floor.signals.computed(mandate.digests)
-    names = dict(zip(mandate.digests, mandate.weights, strict=True))
+    names = dict(zip(mandate.digests, daily, strict=True))
     if missing := [name for digest, name in names.items() if digest not in computed]:
         raise BadInput(f"No signals of {', '.join(missing)} yet, as configured now; run `quaestor signals` first.")
     return min(first for first, _ in computed.values()), min(last for _, last in computed.values())

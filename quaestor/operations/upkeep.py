@@ -1,4 +1,6 @@
-"""Upkeep: make partitions before they are needed, and drop bars by age where a person said how long to keep them."""
+"""Upkeep: make partitions before they are needed, drop bars by age where a person said how long to keep them, and
+forget what live runs told long ago.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from dataclasses import dataclass
 
 from quaestor.bars import TIMEFRAMES
 from quaestor.ports import BarStore
+from quaestor.ports_live import LiveStore
 
+HAPPENINGS = dt.timedelta(days=90)  # what live runs told; orders and fills stay in the books for ever
 AHEAD = dt.timedelta(days=45)  # so that no load of the next weeks has to make one
 
 
@@ -33,3 +37,8 @@ async def keep_up(store: BarStore, keep: Mapping[str, int], today: dt.date, *, d
         made, dropped = await store.upkeep(timeframe, today, today + AHEAD, before, dry_run=dry_run)
         done.append(Kept(timeframe, tuple(made), tuple(dropped), before))
     return done
+
+
+async def forget(store: LiveStore, *, dry_run: bool = False) -> int:
+    """Forget old happenings of live runs; how many went."""
+    return 0 if dry_run else await store.prune(HAPPENINGS)

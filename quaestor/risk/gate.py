@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from quaestor.config import RiskSection
     from quaestor.risk.picture import Picture
 
+_check = tuple.__new__  # a named tuple's own constructor costs three times that, for each of the rules of each order
 RULES: tuple[Rule, ...] = (*SANITY, *EXITS, *TRUST, *MARKET, *EXPOSURE, *RATE, *LOSS)
 ENTRY_RULES = tuple(rule for rule in RULES if rule.scope != "exits")
 EXIT_RULES = tuple(rule for rule in RULES if rule.scope != "entries")
@@ -63,7 +64,8 @@ def gate(order: Intent, picture: Picture, limits: RiskSection) -> list[Check]:
     checks: list[Check] = []
     for name, unit, scope, _, judge, _ in EXIT_RULES if order.reduces else ENTRY_RULES:
         limit, observed, ok = judge(order, picture, limits)
-        checks.append(Check(name, unit, str(limit), str(observed), ok))
+        told = limit if type(limit) is str else str(limit), observed if type(observed) is str else str(observed)
+        checks.append(_check(Check, (name, unit, *told, ok)))
         if scope == "all" and not ok:
             break
     return checks

@@ -6,8 +6,8 @@ A *close* is one order that sold; its fills are one fact, however many there wer
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
 from itertools import takewhile
@@ -42,7 +42,27 @@ class Record:
 
     def realized(self, since: dt.date) -> Decimal:
         """Gains less losses of what was sold from that session on."""
-        return sum((sale.realized for sale in takewhile(lambda sale: sale.session >= since, self.sales)), ZERO)
+        if (known := self._sums.get(since)) is None:
+            gains = (sale.realized for sale in takewhile(lambda sale: sale.session >= since, self.sales))
+            known = self._sums[since] = sum(gains, ZERO)
+        return known
+
+    def counted(self, orders: int) -> Record:
+        """The record once so many more orders were sent."""
+        sent = self.attempts + orders, self.orders + orders
+        more = Record(*sent, self.sales, self.quarantined, self.splitting)
+        more.__dict__.update(_sums=self._sums, _closes=self._closes, _streak=self._streak, _losses=self._losses)
+        return more
+
+    def followed(self, sales: Sequence[Sale], attempts: int, orders: int) -> Record:
+        """The record once these were sold, newest first, each by an order that sold nothing before."""
+        more = replace(self, attempts=attempts, orders=orders, sales=(*sales, *self.sales))
+        new = Record(sales=tuple(sales))
+        streak = new._streak + (self._streak if new._streak == len(new._closes) else 0)
+        sums = {since: gains + new.realized(since) for since, gains in self._sums.items()}
+        closes, losses = (*new._closes, *self._closes), {**self._losses, **new._losses}
+        more.__dict__.update(_sums=sums, _closes=closes, _streak=streak, _losses=losses)
+        return more
 
     def losses(self) -> int:
         """Losing closes in a row, up to now."""
@@ -57,6 +77,11 @@ class Record:
         from quaestor.calendar import settles
 
         return sum((sale.proceeds for sale in takewhile(lambda s: settles(s.session) > session, self.sales)), ZERO)
+
+    @cached_property
+    def _sums(self) -> dict[dt.date, Decimal]:
+        """What was asked for: gains since a session."""
+        return {}
 
     @cached_property
     def _closes(self) -> tuple[tuple[str, dt.date, Decimal], ...]:

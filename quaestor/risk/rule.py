@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from quaestor.risk.picture import Picture
 
 ZERO = Decimal(0)
+MILLIONTH = Decimal("0.000001")
 DAILY_BARS = "n/a: daily bars"  # they have neither quotes nor a time of day
 UNKNOWN = "not known"  # what should be known and is not: no entry is made on it
 Verdict = tuple[object, object, bool]  # limit, observed, ok
@@ -36,7 +37,7 @@ class Rule(NamedTuple):
 
 def share(part: Decimal, whole: Decimal) -> Decimal:
     """Rounded up: what is shown never looks better than it is."""
-    return (part / whole).quantize(Decimal("0.000001"), ROUND_CEILING) if whole > 0 else Decimal(1)
+    return (part / whole).quantize(MILLIONTH, ROUND_CEILING) if whole > 0 else Decimal(1)
 
 
 def age(past: dt.date, session: dt.date) -> int:

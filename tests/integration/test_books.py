@@ -151,6 +151,17 @@ async def test_of_many_who_want_the_lease_at_once_one_gets_it(database: Database
     assert sum(isinstance(answer, LeaseHeld) for answer in taken) == 5
 
 
+async def test_a_lease_whose_holder_is_known_to_have_died_is_inherited_at_once_by_one(database: Database) -> None:
+    dead = await LeaseStore(database)._take("main", "dead", 0)
+    leases = LeaseStore(database, gone="dead".__eq__)
+    taken = await asyncio.gather(*(leases._take("main", f"heir {n}", 0) for n in range(6)), return_exceptions=True)
+    (heir,) = [answer for answer in taken if isinstance(answer, Lease)]
+    assert heir.epoch == dead.epoch + 1
+    assert await LeaseStore(database)._database_write("renew_lease", dead) == 0
+    with pytest.raises(LeaseHeld, match="heir"):
+        await leases._take("main", "late", 0)
+
+
 async def test_a_lease_taken_back_by_force_stops_its_old_holder_at_the_next_write(
     database: Database, books: BookStore, lease: Lease
 ) -> None:

@@ -64,7 +64,7 @@ def test_registering_again_changes_nothing(prefect_stack: Stack) -> None:
     named = {f"{kind} {name}": change for kind in MADE for name, change in done[kind].items()}
     assert named == dict.fromkeys(named, "unchanged")
     assert inventory(prefect_stack) == before
-    assert [len(before[kind]) for kind in ("blocks", "automations", "deployments")] == [7, 6, 8]
+    assert [len(before[kind]) for kind in ("blocks", "automations", "deployments")] == [7, 7, 11]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,9 @@ def test_a_demo_is_not_joined_by_the_clock(prefect_stack: Stack) -> None:
         "after-the-close",
         "before-the-open",
         "during-the-session",
+        "after-the-report",
         "sunday-morning",
+        "the-session",
     }
     assert not any(one["active"] for one in schedules)
 

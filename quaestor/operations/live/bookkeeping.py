@@ -9,25 +9,31 @@ from decimal import Decimal
 
 import msgspec
 
+from quaestor.barring import nanoseconds
 from quaestor.errors import BooksDisagree, LeaseHeld, Temporary
-from quaestor.live.events import Told
+from quaestor.live.events import Filled, Told
 from quaestor.operations.live.account import account_state
 from quaestor.operations.live.course import HOLD, Course
 from quaestor.operations.live.waiting import waited
 from quaestor.operations.outbox import collect, resolve
 from quaestor.operations.reconcile import reconcile_under
 from quaestor.operations.session import stop_entries, tell_adopted
+from quaestor.orders import Execution, trimmed
+from quaestor.spans import Execution as Fill
 
 log = logging.getLogger("quaestor.live")
 LISTEN = 5.0  # seconds between two looks at the broker when nothing hints
 
 
 class Bookkeeping:
-    """The books' side of a run. `skew`: seconds by which our clock is ahead of the database's."""
+    """The books' side of a run. `skew`: seconds by which our clock is ahead of the database's; `turn`: of whoever reads
+    the books and tells the engine: what is told in parts is told whole.
+    """
 
     def __init__(self, course: Course) -> None:
         self._course = course
         self.skew: Decimal | None = None
+        self.turn = asyncio.Lock()
 
     async def follow(self) -> None:
         """Whenever something stirred, and now and then; compare with the broker every so many minutes."""
@@ -35,11 +41,12 @@ class Bookkeeping:
         every, clock = course.deck.settings.reconcile_minutes * 60, asyncio.get_running_loop().time
         compared = clock()
         while True:
-            await waited(course.stirred, LISTEN)
+            stirred = await waited(course.stirred, LISTEN)
             course.stirred.clear()
             course.acting.perform(())  # what ended an act for good ends the run
             try:
-                await self.look()
+                async with self.turn:
+                    await self.look(again=not stirred)
                 if every and clock() - compared >= every:
                     compared = clock()
                     await self.compare()
@@ -48,38 +55,60 @@ class Bookkeeping:
             except Temporary as error:
                 log.warning("The broker or the books did not answer: %s", error)
 
-    async def look(self) -> None:
-        """What the broker tells is booked, what is unclear is resolved, the engine hears how it stands."""
+    async def look(self, *, again: bool = False) -> None:
+        """What the broker tells is booked, what is unclear is resolved, the engine hears how it stands.
+
+        again: a cancel that has had no answer is asked for once more.
+        """
         course = self._course
         floor, day, lease = course.deck.floor, course.day, course.lease
         if day is None:
             return
         try:
-            if course.engine.standing.unknown:
+            if again or course.engine.standing.unknown:
                 await resolve(floor.books, floor.broker, lease, floor.band(course.plan.limits))
             heard = await collect(floor.books, floor.broker, lease, day.session)
         except BooksDisagree as error:
             await stop_entries(floor, str(error), lease)
         else:
             await tell_adopted(course.account, heard, floor.alerts)
-            course.metrics.fills.add(heard.booked)
-            course.counts["fills"] += heard.booked
-            if heard.booked:
-                course.said("fill", course.account, count=heard.booked)
+            for strategy, execution in heard.fills:
+                self._tell_fill(strategy, execution)
         await self.tell()
+
+    def _tell_fill(self, strategy: str, execution: Execution) -> None:
+        """The engine, a person and the traces hear of a fill that is booked."""
+        course = self._course
+        course.counts["fills"] += 1
+        course.metrics.fills.add(1)
+        what = (strategy, execution.symbol, execution.side, execution.quantity, execution.price, execution.fee)
+        course.tell(Filled(course.now(), *what, execution.ref_id))
+        amount = {"quantity": str(trimmed(execution.quantity)), "price": str(trimmed(execution.price))}
+        order = None if execution.ref_id is None else str(execution.ref_id)
+        body = {"side": execution.side.value, **amount, "fee": str(execution.fee), "strategy": strategy}
+        course.said("fill", execution.symbol, order=order, **body)
+        if course.deck.telemetry is not None and execution.ref_id is not None:
+            at = nanoseconds(execution.at)
+            told = Fill(execution.ref_id, execution.execution_id, at, 0, execution.symbol, *amount.values())
+            course.deck.telemetry.fill(told)
 
     async def tell(self) -> None:
         """The account as the books have it goes to the engine."""
+        if (told := await self.told()) is not None:
+            self._course.tell(told)
+
+    async def told(self) -> Told | None:
+        """The account as the books have it now; None where no day is known."""
         course, day = self._course, self._course.day
         if day is None:
-            return
+            return None
         now = course.now()
         trading = day.trading(now) if "open" in course.done else None
         known = (course.marks, trading, self.skew, course.lease.epoch)
         state = await account_state(course.deck.floor, course.plan.mandate, day.session, *known)
         if course.holds:
             state = msgspec.structs.replace(state, latches=(*state.latches, HOLD))
-        course.tell(Told(now, state))
+        return Told(now, state)
 
     async def compare(self) -> None:
         """Books and broker, to the cent and the share; a difference stops entries and tells a person."""

@@ -30,6 +30,7 @@ class Control:
         self.cursor = 0
         self._hinted = asyncio.Event()
         self._flattened = 0
+        self._latches: tuple[str, ...] = ()
 
     async def hear_hints(self) -> None:
         """For ever."""
@@ -71,11 +72,11 @@ class Control:
             course.stirred.set()
         if course.holds:
             latches.append(HOLD)
-        known = course.engine.standing.latches
-        if tuple(latches) != known:
-            if HALT in latches and HALT not in known:
-                course.said("halt", course.account, latches=latches)
-            course.tell(Latched(course.now(), tuple(latches)))
+        if HALT in latches and HALT not in self._latches:
+            course.said("halt", course.account, latches=latches)
+        self._latches = tuple(latches)
+        if self._latches != course.engine.standing.latches:
+            course.tell(Latched(course.now(), self._latches))
         return latches
 
     def _flatten(self) -> None:

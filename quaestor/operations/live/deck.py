@@ -16,7 +16,7 @@ from quaestor.live.restoring import Tail
 from quaestor.matching import Quote
 from quaestor.operations.decide import Mandate
 from quaestor.operations.session import Floor
-from quaestor.ports import Source
+from quaestor.ports import BarStore, Source
 from quaestor.ports_live import Feed, LiveStore, QuotePoll, Telemetry, TriggerStore
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ class Plan:
 
     mandate: Mandate
     built: Sequence[Built]
-    digest: str
     commit: str
+    digest: str
 
     @property
     def limits(self) -> RiskSection:
@@ -75,10 +75,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Deck:
-    """source: of the minutes that a broken line missed; find: a strategy by name and parameters; now: ns since 1970 by
-    our clock; skew: seconds by which it is ahead of the database's; start_flow: by deployment name, once per key;
-    reread: the plan as configured now, None where nothing changed; tail: what another run's journal has after so many
-    events; paper: the broker where it fills by our feed; poll: the broker's own quotes, for the cross-check.
+    """source: of the minutes that a broken line missed; bars: those stored, for strategies that are new; find: a
+    strategy by name and parameters; now: ns since 1970 by our clock; skew: seconds by which it is ahead of the
+    database's; start_flow: by deployment name, once per key; reread: the plan as configured now, None where nothing
+    changed; tail: what another run's journal has after so many events; paper: the broker where it fills by our feed;
+    poll: the broker's own quotes, for the cross-check.
     """
 
     floor: Floor
@@ -96,6 +97,7 @@ class Deck:
     paper: PaperMarket | None = None
     telemetry: Telemetry | None = None
     source: Source | None = None
+    bars: BarStore | None = None
     poll: QuotePoll | None = None
     liveness: Liveness = field(default_factory=Liveness)
     calm: int = 4096

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 from quaestor.errors import Temporary
-from quaestor.live.acts import Place
 from quaestor.live.events import Clock, Event, Ticks
 from quaestor.operations.backlog import Backlog
 from quaestor.operations.live.course import Course
@@ -46,9 +45,12 @@ class Driving:
                 self.drive(Clock(now))
 
     async def pulse(self) -> None:
-        """Time goes on when nothing else does."""
+        """Time goes on when nothing else does; what was heard outlives a kill from then on."""
+        journal = self._course.deck.journal
         while True:
             await asyncio.sleep(TURN / SECOND)
+            if journal is not None:
+                self.journalled(journal.flush)
             self._course.woken.set()
 
     def catch_up(self) -> None:
@@ -80,8 +82,7 @@ class Driving:
             return
         if journal is not None:
             self.journalled(journal.decided, acts)
-            if any(type(act) is Place for act in acts):  # decided is on record before it is done
-                self.journalled(journal.flush)
+            self.journalled(journal.flush)  # decided is on record before it is done
         course.acting.perform(acts, event.now)
 
     def journalled(self, write: Callable[..., Any], *given: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Iterable
 from decimal import Decimal
 
@@ -113,12 +114,17 @@ class Prices:
         if paper is None:
             await course.ending.wait()
             return
+        shown: dict[str, tuple[int, frozenset[uuid.UUID]]] = {}  # a quote gives its shares once
         while True:
-            symbols = {order.intent.symbol for order in engine.standing.working.values()}
+            working: dict[str, list[uuid.UUID]] = {}
+            for ref_id, order in engine.standing.answered().items():
+                working.setdefault(order.intent.symbol, []).append(ref_id)
             day = course.day
-            for symbol in symbols if day is not None and day.trading(course.now()) else ():
-                if (quote := engine.quotes.get(symbol)) is None:
+            for symbol, orders in working.items() if day is not None and day.trading(course.now()) else ():
+                quote, (at, seen) = engine.quotes.get(symbol), shown.get(symbol, (0, frozenset()))
+                if quote is None or (quote.at == at and seen.issuperset(orders)):
                     continue
+                shown[symbol] = (quote.at, frozenset(orders))
                 try:
                     if await paper.on_quote(symbol, _quote(quote, engine.last.get(symbol)), instant(course.now())):
                         course.stirred.set()

@@ -11,8 +11,10 @@ from decimal import Decimal
 from typing import Any
 
 from quaestor.errors import Temporary
+from quaestor.live.events import Told
 from quaestor.live.restoring import snapshot
 from quaestor.live.standing import ZERO, instant
+from quaestor.operations.live.bookkeeping import Bookkeeping
 from quaestor.operations.live.control import Control
 from quaestor.operations.live.course import Course
 from quaestor.operations.live.driving import Driving
@@ -26,8 +28,11 @@ SAVE = 30.0  # seconds between two snapshots
 class Reporting:
     """What a run says of itself. `settled`: the newest session that it settled."""
 
-    def __init__(self, course: Course, driving: Driving, prices: Prices, control: Control) -> None:
+    def __init__(
+        self, course: Course, driving: Driving, prices: Prices, control: Control, bookkeeping: Bookkeeping
+    ) -> None:
         self._course, self._driving, self._prices, self._control = course, driving, prices, control
+        self._bookkeeping = bookkeeping
         self.settled: dt.date | None = None
         self._latches: dict[uuid.UUID, dict[str, Any]] = {}
 
@@ -103,17 +108,28 @@ class Reporting:
         while True:
             await asyncio.sleep(SAVE)
             try:
-                await self.keep()
+                await self.mark()
             except Temporary as error:
                 log.warning("No snapshot: %s", error)
 
-    async def keep(self) -> None:
+    async def mark(self) -> None:
+        """Keep a snapshot in the midst of the run. It has no account: that comes next in the journal, before any tick,
+        or who follows the journal from here would decide without one.
+        """
+        async with self._bookkeeping.turn:
+            told = await self._bookkeeping.told()
+            self._driving.catch_up()
+            await self.keep(told)
+
+    async def keep(self, told: Told | None = None) -> None:
         """The snapshot a successor begins with, and the latches for whoever has none."""
         course, deck = self._course, self._course.deck
         setup = course.engine.successor()
         if setup is None:
             return
         event = deck.journal.number if deck.journal is not None else 0
+        if told is not None:
+            self._driving.drive(told)
         await deck.live.keep(course.account, course.id, snapshot(setup, event))
         latches = {trigger.id: course.engine.book.latch(trigger.id) for trigger in course.engine.book}
         changed = {name: latch for name, latch in latches.items() if self._latches.get(name) != latch.as_dict()}

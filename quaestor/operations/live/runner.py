@@ -53,7 +53,7 @@ class Runner:
         self._prices = Prices(course, self._driving)
         self._bookkeeping = Bookkeeping(course)
         self._control = Control(course, self._prices, self._bookkeeping)
-        self._reporting = Reporting(course, self._driving, self._prices, self._control)
+        self._reporting = Reporting(course, self._driving, self._prices, self._control, self._bookkeeping)
         self._routine = Routine(course, self._prices, self._bookkeeping, self._reporting, sessions)
 
     def facts(self) -> dict[str, Any]:
@@ -85,6 +85,7 @@ class Runner:
         try:
             parts = (self._driving, self._prices, self._bookkeeping, self._control, self._routine)
             await Succession(course, *parts).take_over()
+            await self._reporting.mark()  # from here on the next run follows this one's journal, not the one before
             await self._work()
             outcome = "stopped"
         except LeaseHeld:

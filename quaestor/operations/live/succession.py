@@ -16,7 +16,7 @@ from typing import Any
 from quaestor.errors import QuaestorError
 from quaestor.live.acts import Act, Place, Signalled
 from quaestor.live.engine import Engine
-from quaestor.live.events import Player, Setup
+from quaestor.live.events import History, Player, Setup
 from quaestor.live.restoring import CaughtUp, caught_up, continued, recent
 from quaestor.operations.live.bookkeeping import Bookkeeping
 from quaestor.operations.live.control import Control
@@ -25,8 +25,10 @@ from quaestor.operations.live.driving import Driving
 from quaestor.operations.live.prices import Prices
 from quaestor.operations.live.routine import Routine
 from quaestor.operations.live.sessions import day_for, day_of
+from quaestor.operations.live.warming import stored
 from quaestor.operations.session import marks_of, open_account, take_over, tell_orphans
 from quaestor.splits import Split
+from quaestor.strategies.live import LiveStrategy
 from quaestor.ticks import SECOND
 
 log = logging.getLogger("quaestor.live")
@@ -80,23 +82,36 @@ class Succession:
         """The engine's first event; what the run before decided last of all."""
         course, deck, mandate = self._course, self._course.deck, self._course.plan.mandate
         self._control.cursor = cursor = await deck.triggers.cursor(course.account)
-        stored = await deck.triggers.all(course.account)
+        written = await deck.triggers.all(course.account)
         for damaged in await deck.triggers.damaged(course.account):
             course.complain(
                 "a stored trigger cannot be read; it is not watched", f"{damaged.name or damaged.id}: {damaged.problem}"
             )
         before = self._before(await deck.live.kept(course.account))
-        kept = continued(before.setup if before else None, stored, await self._splits_since(before))
+        kept = continued(before.setup if before else None, written, await self._splits_since(before))
         players = tuple(
             Player(b.name, dict(b.parameters), b.version, b.digest, mandate.weights[b.name]) for b in course.plan.built
         )
-        rules = tuple(each.trigger.as_dict() for each in stored)
+        rules = tuple(each.trigger.as_dict() for each in written)
         limits = mandate.limits.model_dump(mode="json")
         who = (course.id, course.account, tuple(mandate.symbols))
         code = (course.plan.commit, course.plan.digest)
         self._driving.drive(Setup(course.now(), *who, limits, players, rules, *code, kept, cursor))
         self._prices.follow()
+        await self._warm()
         return before.decided if before else []
+
+    async def _warm(self) -> None:
+        """Strategies that have seen nothing yet are shown what is stored."""
+        course = self._course
+        bars, symbols = course.deck.bars, course.plan.mandate.symbols
+        if bars is None or course.day is None:
+            return
+        for built in course.plan.built:
+            if isinstance(built.strategy, LiveStrategy) and not course.engine.has_seen(built.name):
+                found = await stored(bars, symbols, built.strategy, course.day.session)
+                if found:
+                    self._driving.drive(History(course.now(), found))
 
     def _before(self, kept: Mapping[str, Any] | None) -> CaughtUp | None:
         """The run before as it stood at its last moment; its last snapshot where the journal is of no use."""

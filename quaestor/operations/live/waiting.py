@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 
 
-async def waited(event: asyncio.Event, seconds: float) -> None:
-    """Until it is set, but no longer. (`wait_for` of Python 3.11 may swallow that we are cancelled.)"""
+async def waited(event: asyncio.Event, seconds: float) -> bool:
+    """Until it is set, but no longer; whether it is. (`wait_for` of Python 3.11 may swallow that we are cancelled.)"""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
+    return event.is_set()

@@ -110,6 +110,7 @@ class Stage:
     runner: Runner | None = None
     started: list[str] = field(default_factory=list)
     reread: Callable[[], Plan | None] = lambda: None
+    bars: Any = None
 
     def deck(self, run: uuid.UUID) -> Deck:
         bars = {
@@ -150,8 +151,14 @@ class Stage:
             skew=skew,
             start_flow=start_flow,
             reread=self.reread,
+            tail=self.tail,
+            bars=self.bars,
             paper=broker,
         )
+
+    def tail(self, run: uuid.UUID, after: int) -> Any:
+        folder = self.folder / str(run)
+        return JournalReader(folder).entries(after) if folder.is_dir() else ()
 
     def plan(self) -> Plan:
         built = tuple(Catalogue().build(name, parameters) for name, parameters in self.use.items())
@@ -420,6 +427,54 @@ async def test_a_run_that_is_ended_and_begun_again_fires_nothing_twice_and_misse
     assert sides == {("AAPL", "buy"): 1, ("AAPL", "sell"): 1, ("IBM", "buy"): 1}
 
 
+async def died(stage: Stage, monkeypatch: pytest.MonkeyPatch, runner: Runner, task: asyncio.Task[Any]) -> None:
+    """The run is gone, as by kill -9: nothing is written down any more; only its journal is there."""
+
+    async def silent(*_: object) -> None:
+        return
+
+    monkeypatch.setattr(runner, "_end", silent)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    async with stage.database.transaction() as connection:
+        await connection.execute("update lease set expires_at = clock_timestamp() - interval '1 second'")
+
+
+async def test_a_run_that_died_is_followed_to_its_last_moment(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its marks are in its journal alone; what it decided last of all is sent by its successor, once."""
+    from quaestor.triggers import Trailing
+
+    await put(
+        stage,
+        rule("AAPL", Above(101.0), OrderTemplate("buy", quantity=10)),
+        rule("AAPL", Trailing(percent=5.0), Flatten()),
+        rule("IBM", Above(101.0), OrderTemplate("buy", quantity=3)),
+        rule("IBM", Above(101.0), Alert("look")),
+    )
+    async with stage.running() as runner:
+        up(stage, "AAPL", 101.5)
+        await until(lambda: _held(runner, "AAPL") == 10)
+        up(stage, "AAPL", 110.0)
+        await until(lambda: runner.engine.last["AAPL"] == 110.0)
+        acting = runner.course.acting
+        monkeypatch.setattr(acting, "_start", lambda work: work.close())  # it dies before the commit
+        monkeypatch.setattr(acting._queue, "put_nowait", lambda _: None)
+        up(stage, "IBM", 101.5)
+        await until(lambda: any(o.intent.symbol == "IBM" for o in runner.engine.standing.working.values()))
+        (task,) = [t for t in asyncio.all_tasks() if "Runner.run" in repr(t)]
+        await died(stage, monkeypatch, runner, task)
+    assert [order.intent.symbol for order in await stage.orders()] == ["AAPL"]
+    async with stage.running() as runner:
+        await until(lambda: _held(runner, "IBM") == 3 or stage.feed.push(stage.quote("IBM", 101.5)))
+        await found(lambda: _alerted(stage, "look"))
+        up(stage, "AAPL", 104.0)  # 5 % below 110, which the dead run alone has seen
+        await until(lambda: _held(runner, "AAPL") == 0)
+    firings = await TriggerStore(stage.database).firings(stage.account)
+    assert len(firings) == 4
+    sides = Counter((order.intent.symbol, order.intent.side.value) for order in await stage.orders())
+    assert sides == {("AAPL", "buy"): 1, ("IBM", "buy"): 1, ("AAPL", "sell"): 1}
+
+
 async def test_a_second_runner_stands_by_and_takes_over_when_the_first_is_gone(stage: Stage) -> None:
     other = Stage(stage.database, stage.folder, stage.clock, Hand(), stage.account)
     await put(stage, rule("AAPL", Above(101.0), OrderTemplate("buy", quantity=10)))
@@ -430,7 +485,7 @@ async def test_a_second_runner_stands_by_and_takes_over_when_the_first_is_gone(s
         await asyncio.sleep(0.5)
         assert not task.done()
         assert second.engine.setup is None
-    await until(lambda: second.engine.standing.told is not None, task)
+    await until(other.feed.subscribed.is_set, task)
     up(other, "AAPL", 101.5)
     await until(lambda: _held(second, "AAPL") == 10, task)
     await LiveStore(stage.database).desire(stage.account, "stopped", "test")
@@ -531,3 +586,37 @@ async def test_the_journal_of_a_run_decides_the_same_when_it_is_replayed(stage: 
     replayed = replay(JournalReader(journal), lambda: Engine(Catalogue().build))
     assert replayed.same, replayed
     assert len(replayed.now.orders) >= 2
+
+
+async def test_a_strategy_that_is_new_has_seen_what_is_stored(stage: Stage) -> None:
+    """Bars as they were traded, two for one on their way: it sees them in the shares of today."""
+    from fractions import Fraction
+
+    import polars as pl
+
+    from quaestor import bars as bars_
+    from quaestor.doors.postgres.bars import BarStore
+    from quaestor.ports import Batch
+    from quaestor.splits import Split
+
+    store = BarStore(stage.database)
+    last, older = BEFORE, calendar.previous_session(BEFORE)
+    rows = [
+        {
+            "symbol": "AAPL",
+            "timeframe": "1m",
+            "session": day,
+            "ts": calendar.session_close(day) - dt.timedelta(minutes=n),
+        }
+        | {"open": p, "high": p, "low": p, "close": p, "volume": 100}
+        for day, p in ((older, 200.0), (last, 100.0))
+        for n in (0, 1)
+    ]
+    await store.store(
+        Batch("1m", pl.DataFrame(rows, schema=bars_.schema()), "test", splits=[Split("AAPL", last, Fraction(2))])
+    )
+    stage.use, stage.bars = {"ema_cross": {"fast": 1, "slow": 2, "share": 0.2}}, store
+    async with stage.running() as runner:
+        assert runner.engine.has_seen("ema_cross")
+        (seen,) = runner.engine._parts["ema_cross"].recent.values()
+        assert [(bar.close, bar.volume) for bar in seen] == [(100.0, 200.0)] * 2 + [(100.0, 100.0)] * 2

@@ -33,7 +33,7 @@ where i.account = %(account)s
   and (%(strategy)s::text is null or i.strategy = %(strategy)s)
   and (%(state)s::text is null or s.state = %(state)s)
   and (%(session)s::date is null or i.session = %(session)s)
-order by i.session desc, i.reduces, i.strategy desc, i.symbol desc
+order by i.session desc, i.planned_at desc, i.reduces, i.strategy desc, i.symbol desc
 limit %(limit)s
 
 -- name: pnl
