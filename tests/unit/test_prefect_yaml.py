@@ -92,7 +92,8 @@ def test_every_entrypoint_is_a_module_loads_and_shows_one_form(entry: dict[str, 
     assert list(schema.properties) == ["request"]
     form = schema.definitions[schema.properties["request"]["$ref"].rpartition("/")[2]]
     assert all(field.get("description") for field in form["properties"].values())
-    assert ("request" in schema.required) == (flow.name == "backfill"), "only a backfill must be told what to do"
+    told = {"backfill", "edit-trigger"}
+    assert ("request" in schema.required) == (flow.name in told), "only what a person asks for must be told what to do"
 
 
 @pytest.mark.parametrize("entry", DEPLOYMENTS, ids=NAMES)
@@ -129,6 +130,8 @@ def test_the_chain_is_whole_and_each_link_hears_only_runs_of_the_chain() -> None
     for entry in DEPLOYMENTS:
         for trigger in _initialize_deployment_triggers(entry["name"], entry.get("triggers", [])):
             assert isinstance(trigger, DeploymentEventTrigger)
+            if "window" in entry["tags"]:
+                continue
             assert "chain" in entry["tags"]
             assert trigger.match_related.root["prefect.resource.id"] == "prefect.tag.chain"
             (event,) = trigger.expect
@@ -139,6 +142,18 @@ def test_the_chain_is_whole_and_each_link_hears_only_runs_of_the_chain() -> None
         "quaestor.execute.finished": "reconcile",
         "quaestor.reconcile.finished": "report",
     }
+
+
+def test_a_window_that_crashed_is_opened_again_as_it_was_but_not_in_a_storm() -> None:
+    """It sends no order, so it may be run again; a poison run must not be run again at once and for ever."""
+    (entry,) = (entry for entry in DEPLOYMENTS if "window" in entry["tags"])
+    (trigger,) = _initialize_deployment_triggers(entry["name"], entry["triggers"])
+    assert isinstance(trigger, DeploymentEventTrigger)
+    assert entry["entrypoint"] == "flows.live.live"
+    assert trigger.expect == {"prefect.flow-run.Crashed"}
+    assert trigger.match_related.root["prefect.resource.id"] == "prefect.tag.window"
+    assert (trigger.posture.value, trigger.threshold, trigger.within.total_seconds()) == ("Reactive", 1, 300)
+    assert trigger.schedule_after.total_seconds() == 20
 
 
 def test_no_secret_is_named_outside_pull() -> None:

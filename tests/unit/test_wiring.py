@@ -65,6 +65,18 @@ def test_the_database_url_of_the_environment_wins_over_the_file(home: Path, monk
     assert wiring.load().config.account.alias == "own"
 
 
+def test_a_runner_that_a_flow_starts_is_told_the_books_address_and_the_name_of_their_password(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUAESTOR_LIVE_COMMAND", "nice -n 5 quaestor live run")
+    told = wiring.runner_process(home, "postgresql://u@block/books", "database-password").environment()
+    for name in ("QUAESTOR_DATABASE_URL", "QUAESTOR_DATABASE_PASSWORD_SECRET"):
+        monkeypatch.setenv(name, told[name])
+    found = wiring.load().config.database
+    assert (found.url, found.password_secret) == ("postgresql://u@block/books", "database-password")
+    assert "QUAESTOR_DATABASE_URL" not in wiring.runner_process(home).environment()
+
+
 def test_a_folder_of_the_file_is_relative_to_the_file(home: Path, tmp_path: Path) -> None:
     assert wiring.Loaded(Config(), home / "quaestor.toml", home).resolve("strategies") == home / "strategies"
     assert wiring.Loaded(Config(), None, home).resolve("strategies") == wiring.ROOT / "strategies"

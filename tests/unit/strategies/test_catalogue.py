@@ -15,7 +15,7 @@ from quaestor.errors import BadInput, NotFound
 from quaestor.strategies.base import Strategy
 from quaestor.strategies.catalogue import BadParameter, Catalogue, Definition
 
-BUILT_IN = ["momentum", "rsi_reversion", "sma_crossover"]
+BUILT_IN = ["ema_cross", "momentum", "rsi_reversion", "sma_crossover"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def test_the_built_in_strategies_are_known_by_name():
 
 
 def test_a_strategy_of_ones_own_stands_beside_the_built_in_ones():
-    assert Catalogue([OWN]).names() == ["momentum", "own", "rsi_reversion", "sma_crossover"]
+    assert Catalogue([OWN]).names() == ["ema_cross", "momentum", "own", "rsi_reversion", "sma_crossover"]
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
