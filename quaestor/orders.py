@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
 from typing import Any
@@ -150,6 +150,18 @@ class Intent:
     def notional(self) -> Decimal:
         """Dollars at the reference price."""
         return self.quantity * self.reference_price
+
+    def on_evidence(self, provenance: dict[str, Any]) -> Intent:
+        """The same order with that evidence; `dataclasses.replace` takes four times as long, for every order."""
+        other = object.__new__(Intent)
+        for slot in _SLOTS:
+            slot.__set__(other, slot.__get__(self))
+        _EVIDENCE.__set__(other, provenance)
+        return other
+
+
+_SLOTS: tuple[Any, ...] = tuple(getattr(Intent, each.name) for each in fields(Intent))
+_EVIDENCE = _SLOTS[-1]  # the last field
 
 
 @dataclass(frozen=True, slots=True)

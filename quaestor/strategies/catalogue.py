@@ -26,6 +26,7 @@ from quaestor import strategies
 from quaestor.config import digest
 from quaestor.errors import BadInput, NotFound, QuaestorError
 from quaestor.strategies.base import Strategy
+from quaestor.strategies.live import LiveStrategy
 
 # What a line of quaestor.toml and a field of a form can hold; annotations may be strings.
 KINDS: dict[Any, type] = {kind: kind for kind in (int, float, str, bool)} | {
@@ -70,6 +71,11 @@ class Built:
     version: str
     parameters: Mapping[str, int | float | str | bool]
     digest: str
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it trades as bars close, and not on daily signals."""
+        return isinstance(self.strategy, LiveStrategy)
 
 
 class Catalogue:

@@ -28,6 +28,10 @@ class EmaCross(LiveStrategy):
         self.require_whole("slow", 2)
         if self.fast >= self.slow:
             raise BadInput(f"{self.name}: fast = {self.fast}, slow = {self.slow}: fast must be the smaller.")
+        if self.slow * 5 > self.warmup:
+            raise BadInput(
+                f"{self.name}: slow = {self.slow}: give at most {self.warmup // 5}; {self.warmup} bars teach it."
+            )
         if isinstance(self.share, bool) or not isinstance(self.share, int | float) or not 0 < self.share <= 1:
             raise BadInput(f"{self.name}: share = {self.share!r}: give a share of the sleeve, above 0 and at most 1.")
 
