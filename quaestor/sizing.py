@@ -77,7 +77,7 @@ def _intent(account: str, session: dt.date, signal: StoredSignal, change: Decima
         strategy=signal.strategy,
         symbol=signal.symbol,
         session=session,
-        cause_key=f"{signal.symbol}|{signal.timeframe}|{signal.bar_end.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}",
+        cause_key=f"{signal.symbol}|{signal.timeframe}|{signal.bar_end.astimezone(dt.UTC).isoformat()[:19]}Z",
         side=Side.BUY if change > 0 else Side.SELL,
         quantity=abs(change),
         reference_price=price,

@@ -8,13 +8,15 @@ import datetime as dt
 import time
 import uuid
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from quaestor import wiring
 from quaestor.barring import nanoseconds
 from quaestor.console import output
 from quaestor.errors import BadInput
+from quaestor.live.watching import figures
 from quaestor.logs import within
+from quaestor.metrics import latencies
 
 LARGEST_SPEED = 1000.0
 
@@ -32,14 +34,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         output.print_json({"outcome": outcome, **facts})
     else:
-        shown = [(name, str(value)) for name, value in facts.items() if name != "metrics"]
-        output.facts(shown, title=f"The run {outcome}.")
+        plain = {name: value for name, value in facts.items() if name != "metrics"}
+        output.facts([*figures(plain), *latencies(facts["metrics"])], title=f"The run {outcome}.")
     return 0
 
 
 async def _run(
     loaded: wiring.Loaded, now: Callable[[], int], arguments: argparse.Namespace
-) -> tuple[str, dict[str, object]]:
+) -> tuple[str, dict[str, Any]]:
     from quaestor.operations.live.runner import Runner
 
     name = uuid.uuid4()

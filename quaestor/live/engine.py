@@ -263,6 +263,8 @@ class Engine:
         session = self.standing.session
         return {
             "cursor": self.cursor,
+            "second": self._second,
+            "refused": [[*key, *said] for key, said in self._told_no.items()],
             "book": self.book.dump(),
             "bars": self.bars.dump(),
             "session": None if session is None else msgspec.to_builtins(session),
@@ -300,7 +302,8 @@ class Engine:
             self.standing.session = session
             self.bars = self._barring(session)
             self.bars.restore(kept["bars"])
-        self._opened = set(kept["opened"])
+        self._opened, self._second = set(kept["opened"]), kept["second"]
+        self._told_no = {(strategy, symbol): tuple(said) for strategy, symbol, *said in kept["refused"]}
         self.last.update(kept["last"])
         self.quotes.update({symbol: msgspec.convert(tick, QuoteTick) for symbol, tick in kept["quotes"].items()})
         for name, state in kept["parts"].items():

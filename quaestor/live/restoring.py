@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from quaestor.live.acts import Act
+from quaestor.live.acts import Act, Place
 from quaestor.live.events import Event, Setup
 from quaestor.ports_live import StoredTrigger
 from quaestor.splits import Split
@@ -89,10 +89,10 @@ def _latch(stored: StoredTrigger, before: Mapping[str, Any] | None, cursor: int,
 
 
 def recent(decided: Iterable[tuple[int, Act]], since: int) -> tuple[list[Act], list[Act]]:
-    """What may still be performed, and what is too old for that."""
+    """What is still to be performed, and the orders that are too old for it: a halt or an alert comes rather late."""
     split: tuple[list[Act], list[Act]] = ([], [])
     for at, act in decided:
-        split[at < since].append(act)
+        split[at < since and isinstance(act, Place)].append(act)
     return split
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from quaestor.barring import nanoseconds
 from quaestor.errors import BooksDisagree, LeaseHeld, Temporary
+from quaestor.live.account import AccountState
 from quaestor.live.events import Filled, Told
 from quaestor.operations.live.account import account_state
 from quaestor.operations.live.course import HOLD, Course
@@ -22,6 +23,7 @@ from quaestor.orders import Execution, trimmed
 from quaestor.spans import Execution as Fill
 
 log = logging.getLogger("quaestor.live")
+GATHER = 0.05  # seconds in which news of the broker are gathered
 LISTEN = 5.0  # seconds between two looks at the broker when nothing hints
 
 
@@ -33,6 +35,8 @@ class Bookkeeping:
     def __init__(self, course: Course) -> None:
         self._course = course
         self.skew: Decimal | None = None
+        self._reads = 0  # of the account
+        self._known: tuple[int, AccountState | None] = (0, None)  # what the engine was told last, by which read
         self.turn = asyncio.Lock()
 
     async def follow(self) -> None:
@@ -41,7 +45,8 @@ class Bookkeeping:
         every, clock = course.deck.settings.reconcile_minutes * 60, asyncio.get_running_loop().time
         compared = clock()
         while True:
-            stirred = await waited(course.stirred, LISTEN)
+            if stirred := await waited(course.stirred, LISTEN):
+                await asyncio.sleep(GATHER)  # what stirs once stirs again: orders on their way go first
             course.stirred.clear()
             course.acting.perform(())  # what ended an act for good ends the run
             try:
@@ -94,14 +99,20 @@ class Bookkeeping:
 
     async def tell(self) -> None:
         """The account as the books have it goes to the engine."""
-        if (told := await self.told()) is not None:
+        before, told = self._known, await self.told()
+        if told is None:
+            return
+        mine = self._reads == before[0] + 1  # nobody else told it something older meanwhile
+        if not mine or told.account != before[1] or self._course.engine.standing.placed:
             self._course.tell(told)
+        self._known = (self._reads, told.account)
 
     async def told(self) -> Told | None:
         """The account as the books have it now; None where no day is known."""
         course, day = self._course, self._course.day
         if day is None:
             return None
+        self._reads += 1
         now = course.now()
         trading = day.trading(now) if "open" in course.done else None
         known = (course.marks, trading, self.skew, course.lease.epoch)
