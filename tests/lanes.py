@@ -16,6 +16,9 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAVY = [
     f"tests/integration/{name}.py"
     for name in (
+        "live/test_live_flow",
+        "live/test_live_process",
+        "live/test_soak",
         "test_backfill",
         "test_chaos",
         "test_embedded_postgres",

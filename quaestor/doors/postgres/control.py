@@ -1,8 +1,9 @@
 """Control in PostgreSQL: the single writer's lease (law 3), latched stops (law 6), outcomes of reconciliation.
 
 A lease is taken on the database's clock, renewed in the background while it is held, and given back. A holder that
-dies keeps it until it runs out; whoever takes it next gets a higher epoch, and the dead one's writes are refused. Each
-of these is one statement, its own transaction: a holder that is paused at any moment leaves the lease's row unlocked.
+dies keeps it until it runs out, unless who comes next knows that it is dead; either gets a higher epoch, and the dead
+one's writes are refused. Each of these is one statement, its own transaction: a holder that is paused at any moment
+leaves the lease's row unlocked.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ POLL = 0.5  # seconds between tries for a lease that another holds
 
 
 class LeaseStore:
-    """Implements `ports.LeaseStore`."""
+    """Implements `ports.LeaseStore`. gone: whether a holder, by its name, surely lives no more."""
 
-    def __init__(self, database: Database, ttl: dt.timedelta = TTL) -> None:
+    def __init__(
+        self, database: Database, ttl: dt.timedelta = TTL, gone: Callable[[str], bool] = lambda _: False
+    ) -> None:
         self._database = database
         self._ttl = ttl
+        self._gone = gone
 
     @asynccontextmanager
     async def hold(self, account: str, holder: str, wait_seconds: float) -> AsyncIterator[Lease]:
@@ -55,11 +59,20 @@ class LeaseStore:
         deadline = clock() + wait_seconds
         while True:
             parameters = {"account": account, "holder": holder, "ttl": self._ttl}
-            if taken := await self._database.fetch(SQL["take_lease"], parameters):
+            taken = await self._database.fetch(SQL["take_lease"], parameters) or await self._inherited(parameters)
+            if taken:
                 return Lease(account, holder, taken[0]["epoch"])
             if clock() >= deadline:
                 raise await self._held(account)
             await asyncio.sleep(min(POLL, self._ttl.total_seconds() / 3))
+
+    async def _inherited(self, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        """A dead holder's lease need not run out. Its epoch says whose it is: of several who see that, one gets it."""
+        row = await self.current(parameters["account"])
+        if row is None or not row["holder"] or not self._gone(row["holder"]):
+            return []
+        log.info("The lease of account %s was left behind by %s, which ended.", row["account"], row["holder"])
+        return await self._database.fetch(SQL["inherit_lease"], parameters | {"epoch": row["epoch"]})
 
     async def _held(self, account: str) -> LeaseHeld:
         row = await self.current(account)

@@ -7,6 +7,12 @@ on conflict (account) do update
     where l.holder is null or l.expires_at < clock_timestamp()
 returning epoch
 
+-- name: inherit_lease
+-- The lease of a holder that is known to have died, as long as it is still of that very epoch.
+update lease set holder = %(holder)s, epoch = epoch + 1, expires_at = clock_timestamp() + %(ttl)s
+where account = %(account)s and epoch = %(epoch)s and holder is not null
+returning epoch
+
 -- name: renew_lease
 -- Only the holder of this very epoch may go on.
 update lease set expires_at = clock_timestamp() + %(ttl)s
