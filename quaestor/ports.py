@@ -542,6 +542,10 @@ class BookStore(Protocol):
         """All orders of sessions ≥ since."""
         ...
 
+    async def known(self, ref_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        """Which of these orders are in the books, whatever became of them."""
+        ...
+
     async def transition(self, ref_id: uuid.UUID, step: Transition, lease: Lease) -> bool:
         """Move an order and log it; False when it is already there or past it. Raises LeaseHeld."""
         ...

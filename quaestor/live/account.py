@@ -23,8 +23,9 @@ class Position(msgspec.Struct, frozen=True):
 class AccountState(msgspec.Struct, frozen=True):
     """The books at a moment; names as in `risk.Picture`. Dollars, shares.
 
-    `trading` is the session that the broker takes orders for (None: none); `known` names every order of that session,
-    whatever became of it; `working` those that may still fill, without their evidence.
+    `trading` is the session that the broker takes orders for (None: none); `known` names those of the orders that
+    the engine asked about which are in the books, whatever became of them; `working` those that may still fill, without
+    their evidence.
     """
 
     trading: dt.date | None

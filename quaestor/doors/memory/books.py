@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -88,6 +88,10 @@ class BookStore:
     async def orders_since(self, since: dt.date) -> list[StoredOrder]:
         """All orders of sessions ≥ since."""
         return _sorted(order for order in self._disk.orders.values() if order.intent.session >= since)
+
+    async def known(self, ref_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        """Which of these orders are in the books."""
+        return {ref_id for ref_id in ref_ids if ref_id in self._disk.orders}
 
     async def transition(self, ref_id: uuid.UUID, step: Transition, lease: Lease) -> bool:
         """Move an order and log it; False when it is already there or past it."""

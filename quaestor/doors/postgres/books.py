@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -113,6 +113,10 @@ class BookStore(LedgerStore):
     async def orders_since(self, since: dt.date) -> list[StoredOrder]:
         """All orders of sessions ≥ since."""
         return [_order(row) for row in await self._fetch("orders_since", since=since)]
+
+    async def known(self, ref_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        """Which of these orders are in the books."""
+        return {row["ref_id"] for row in await self._fetch("known_orders", ref_ids=list(ref_ids))} if ref_ids else set()
 
     async def transition(self, ref_id: uuid.UUID, step: Transition, lease: Lease) -> bool:
         """Move an order and log the event; False when it is already there or past it (updates converge)."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+import uuid
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -21,18 +22,22 @@ async def account_state(
     floor: Floor,
     mandate: Mandate,
     day: dt.date,
+    placed: Collection[uuid.UUID],
     marks: Marks,
     trading: dt.date | None,
     skew: Decimal | None,
     epoch: int,
 ) -> AccountState:
-    """Everything that the gate asks about the account, read anew; what our own `epoch` is just sending is clear."""
+    """Everything that the gate asks about the account, read anew; what our own `epoch` is just sending is clear.
+
+    placed: orders that the engine takes to be on their way. Which of them the books know is read first: one that comes
+    in meanwhile is then told as open, or not at all, and never as gone.
+    """
+    known = await floor.books.known(placed)
     balances = await floor.books.balances()
     cash, opening = balances.get("cash", ZERO), -balances.get("capital", ZERO)
     equity = marks.last.equity if marks.last else opening
-    lots, orders = await floor.books.lots(), await floor.books.orders_since(day)
-    older = [order for order in await floor.books.open_orders() if order.intent.session < day]
-    going = [order for order in (*older, *orders) if not order.state.final]
+    lots, going = await floor.books.lots(), await floor.books.open_orders()
     unclear = [o.intent for o in going if o.state is State.UNKNOWN or (o.state is State.SUBMITTING and o.epoch < epoch)]
     latches = tuple(latch.name for latch in await floor.control.latches(mandate.account))
     symbols = {*mandate.symbols, *shares(lots)}
@@ -44,7 +49,7 @@ async def account_state(
         cash=cash,
         positions=_positions(lots),
         working=tuple(Working(replace(order.intent, provenance={}), order.left) for order in going),
-        known=tuple(order.ref_id for order in orders),
+        known=tuple(sorted(known)),
         latches=latches,
         record=await floor.activity.record(day, symbols, mandate.limits.quality_window, live=True),
         settled=marks.last.session if marks.last else None,

@@ -116,7 +116,8 @@ class Bookkeeping:
         now = course.now()
         trading = day.trading(now) if "open" in course.done else None
         known = (course.marks, trading, self.skew, course.lease.epoch)
-        state = await account_state(course.deck.floor, course.plan.mandate, day.session, *known)
+        placed = list(course.engine.standing.working)
+        state = await account_state(course.deck.floor, course.plan.mandate, day.session, placed, *known)
         if course.holds:
             state = msgspec.structs.replace(state, latches=(*state.latches, HOLD))
         return Told(now, state)

@@ -22,6 +22,7 @@ from quaestor.ticks import SECOND, QuoteTick, Tick
 
 log = logging.getLogger("quaestor.live")
 PAPER = 0.02  # seconds between two looks of the paper broker at the feed
+IDLE = 0.1  # the same while nothing works
 YOUNG = 10 * SECOND  # a trigger's tick, where no trigger says otherwise
 
 
@@ -130,7 +131,7 @@ class Prices:
                         course.stirred.set()
                 except Temporary as error:
                     log.warning("The paper broker was not shown %s: %s", symbol, error)
-            await asyncio.sleep(PAPER)
+            await asyncio.sleep(PAPER if working else IDLE)
 
 
 def _quote(tick: QuoteTick, last: float | None) -> Quote:

@@ -124,6 +124,10 @@ from intent i join order_state s using (ref_id)
 where i.account = %(account)s and s.state not in ('filled', 'canceled', 'expired', 'expired_unsent', 'rejected')
 order by i.session, i.reduces desc, i.strategy, i.symbol, i.leg
 
+-- name: known_orders
+-- Which of these orders are in the books.
+select ref_id from intent where account = %(account)s and ref_id = any(%(ref_ids)s)
+
 -- name: orders_since
 -- All orders of sessions from one on, without their evidence: to be compared with the broker's.
 select i.ref_id, i.account, i.strategy, i.symbol, i.session, i.cause_key, i.side, i.leg, i.quantity, i.order_type,
