@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import platform
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -101,7 +99,7 @@ def flow_run_id() -> str | None:
 
 def holder() -> str:
     """Who takes a lease: machine, process, flow run."""
-    return f"{platform.node()}:{os.getpid()}:{flow_run_id() or 'no run'}"
+    return wiring.holder(flow_run_id() or "no run")
 
 
 async def passing(task: object, task_run: object, state: State[Any]) -> bool:

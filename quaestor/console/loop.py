@@ -8,8 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import datetime as dt
-import os
-import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -119,7 +117,7 @@ async def _execute(loaded: wiring.Loaded, start: dt.date | None, end: dt.date | 
 
 def _holder() -> str:
     """Who takes a lease: machine, process, the console."""
-    return f"{platform.node()}:{os.getpid()}:console"
+    return wiring.holder("console")
 
 
 def reconcile(arguments: argparse.Namespace) -> int:

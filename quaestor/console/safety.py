@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import platform
 import sys
 from typing import Any
 
@@ -40,7 +38,7 @@ async def _halt(loaded: wiring.Loaded, reason: str, *, flatten: bool) -> dict[st
     from quaestor.operations.halt import halt, require_reason
 
     require_reason(reason)
-    who = f"{platform.node()}:{os.getpid()}:quaestor halt"
+    who = wiring.holder("quaestor halt")
     try:
         async with wiring.configured_floor(loaded, create=False) as floor:
             parts = (floor.control, floor.books, floor.broker, floor.leases, floor.alerts)
