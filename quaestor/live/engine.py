@@ -151,6 +151,7 @@ class Engine:
         splits = [Split(symbol, event.session, Fraction(n, d)) for symbol, n, d in event.splits]
         fresh = self.standing.session is None or self.standing.session.session != event.session
         self.standing.session = event
+        self.standing.worth.renew()
         if splits:
             self._rescale(splits)
         if fresh:
@@ -221,6 +222,7 @@ class Engine:
     def _on_ticks(self, event: Ticks) -> list[Act]:
         self._tick_over(event.now)
         last, quotes, listeners, opened = self.last, self.quotes, self._listeners, self._opened
+        moved = self.standing.worth.moved.add
         take, on_trade, on_quote = self.bars.take, self.book.on_trade, self.book.on_quote
         if not self._is_on():
             self._overhear(event.ticks)
@@ -229,6 +231,7 @@ class Engine:
             symbol = tick.symbol
             if type(tick) is TradeTick:
                 last[symbol] = tick.price
+                moved(symbol)
                 if symbol not in opened:
                     self._open(tick)
                 if closed := take(tick):
@@ -369,6 +372,7 @@ class Engine:
         for tick in ticks:
             if type(tick) is TradeTick:
                 self.last[tick.symbol] = tick.price
+                self.standing.worth.moved.add(tick.symbol)
             elif type(tick) is QuoteTick:
                 self.quotes[tick.symbol] = tick
 

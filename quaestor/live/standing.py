@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
@@ -43,7 +43,6 @@ def after_fill(before: Position | None, fill: Filled) -> Position:
 
 
 # A position, the last trade it was valued at, its price, its value at that, what it counts for in equity; dollars.
-Worth = tuple[Position, float | None, Decimal, Decimal, Decimal]
 
 
 class Quotes(Mapping[str, Quote]):
@@ -67,6 +66,83 @@ class Quotes(Mapping[str, Quote]):
         return len(self._ticks)
 
 
+class Worth:
+    """What positions are worth at the last prices, kept up by what changed: dollars, exact. `look` before anything.
+
+    total: with what has no price at its cost; gross, net and sizes (by symbol): with that at nothing; prices of what
+    is held; shares by strategy and symbol. `moved`: symbols that traded since the last look.
+    """
+
+    def __init__(
+        self,
+        held: Mapping[tuple[str, str], Position],
+        price_of: Callable[[str], Decimal | None],
+        traded: Callable[[str], bool],
+    ) -> None:
+        self._held, self._price_of, self._traded = held, price_of, traded
+        self.moved: set[str] = set()
+        self.renew()
+
+    def renew(self) -> None:
+        """Everything may be another."""
+        self.total = self.gross = self.net = ZERO
+        self.sizes: dict[str, Decimal] = {}
+        self.prices: dict[str, Decimal] = {}
+        self.shares: dict[tuple[str, str], Decimal] = {}
+        self._worths: dict[tuple[str, str], tuple[Decimal, Decimal]] = {}
+        self._keys: dict[str, set[tuple[str, str]]] = {}
+        self._quoted: set[tuple[str, str]] = set()  # at a price that is no trade's: any event may change it
+        self._new = set(self._held)
+        self.moved.clear()
+
+    def revalue(self, key: tuple[str, str]) -> None:
+        """That position is another."""
+        self._new.add(key)
+
+    def look(self) -> None:
+        """Value what changed."""
+        changed = self._new | self._quoted
+        for symbol in self.moved:
+            if symbol in self._keys:
+                changed |= self._keys[symbol]
+        self.moved.clear()
+        self._new = set()
+        for key in changed:
+            self._value(key)
+
+    def _value(self, key: tuple[str, str]) -> None:
+        symbol = key[1]
+        worth, value = self._worths.pop(key, (ZERO, ZERO))
+        self.total -= worth
+        self._count(symbol, -abs(value), -value)
+        each = self._held.get(key)
+        self._quoted.discard(key)
+        if each is None:
+            self.shares.pop(key, None)
+            self._keys.get(symbol, set()).discard(key)
+            if not self._keys.get(symbol):
+                self._keys.pop(symbol, None)
+                self.prices.pop(symbol, None)
+                self.sizes.pop(symbol, None)
+            return
+        price = self._price_of(symbol)
+        value = ZERO if price is None else each.quantity * price
+        worth = each.cost if price is None else value
+        self._worths[key] = (worth, value)
+        self.total += worth
+        self._count(symbol, abs(value), value)
+        self.prices[symbol] = price or ZERO
+        self.shares[key] = each.quantity
+        self._keys.setdefault(symbol, set()).add(key)
+        if not self._traded(symbol):
+            self._quoted.add(key)
+
+    def _count(self, symbol: str, size: Decimal, value: Decimal) -> None:
+        self.gross += size
+        self.net += value
+        self.sizes[symbol] = self.sizes.get(symbol, ZERO) + size
+
+
 class Standing:
     """The account and its session, kept up to date. `last`: newest trade prices, `quotes`: newest quotes, by symbol."""
 
@@ -81,7 +157,7 @@ class Standing:
         self._last, self.quotes, self._seen = last, Quotes(quotes), quotes
         self._exact: dict[str, tuple[float, Decimal]] = {}  # last trades as decimals, made when one is asked for
         self._of_session: tuple[Session, tuple[frozenset[str], frozenset[str], frozenset[str]]] | None = None
-        self._worths: dict[tuple[str, str], Worth] = {}
+        self.worth = Worth(self.held, self.price_of, lambda symbol: symbol in last)
         self._recent: deque[tuple[int, Attempt]] = deque()
         self._unknown: dict[uuid.UUID, Intent] = {}
         self._unanswered: set[uuid.UUID] = set()  # of those placed
@@ -93,7 +169,9 @@ class Standing:
         known = set(account.known)
         going = {ref_id: order for ref_id, order in self.working.items() if ref_id not in known}
         self.told, self.cash, self.latches = account, account.cash, account.latches
-        self.held = {(each.strategy, each.symbol): each for each in account.positions if each.quantity}
+        self.held.clear()
+        self.held.update({(each.strategy, each.symbol): each for each in account.positions if each.quantity})
+        self.worth.renew()
         self.working = {order.intent.ref_id: order for order in account.working} | going
         self.placed = len(going)
         self._unknown = {}
@@ -129,6 +207,7 @@ class Standing:
         now = after_fill(self.held.pop(key, None), event)
         if now.quantity:
             self.held[key] = now
+        self.worth.revalue(key)
         return self.held.get(key)
 
     def answered(self) -> dict[uuid.UUID, Working]:
@@ -179,11 +258,8 @@ class Standing:
 
     def equity(self) -> Decimal:
         """Cash and shares at the last prices; what has no price counts at its cost."""
-        worth = ZERO
-        for each in self.held.values():
-            last = self.price_of(each.symbol)
-            worth += each.cost if last is None else each.quantity * last
-        return self.cash + worth
+        self.worth.look()
+        return self.cash + self.worth.total
 
     def picture(self, now: int, window: float) -> Picture | None:
         """What the gate sees; None before the books were told of, or outside of a session. `window`: seconds."""
@@ -192,8 +268,9 @@ class Standing:
             return None
         while self._recent and self._recent[0][0] < now - window * SECOND:
             self._recent.popleft()
-        prices, shares = dict(session.prices), {key: each.quantity for key, each in self.held.items()}
+        prices = dict(session.prices)
         equity, holdings = self._valued(prices)
+        shares = dict(self.worth.shares)
         halted, blocked, universe = self._symbols(session)
         record = told.record
         if record is not None and self.placed:
@@ -233,28 +310,7 @@ class Standing:
         return self._of_session[1]
 
     def _valued(self, prices: dict[str, Decimal]) -> tuple[Decimal, Holdings]:
-        """Equity and what positions are worth; the prices of what is held are written into those given.
-
-        A position that stands where it stood, at the price it had, is worth what it was worth.
-        """
-        equity, gross, net = self.cash, ZERO, ZERO
-        by_symbol: dict[str, Decimal] = {}
-        for key, each in self.held.items():
-            symbol = key[1]
-            known, last = self._worths.get(key), self._last.get(symbol)
-            if known is None or last is None or known[0] is not each or known[1] != last:
-                known = self._worths[key] = self._marked(each, last, prices)
-            _, _, prices[symbol], value, worth = known
-            size = abs(value)
-            by_symbol[symbol] = by_symbol[symbol] + size if symbol in by_symbol else size
-            equity += worth
-            gross += size
-            net += value
-        return equity, Holdings(gross, net, by_symbol)
-
-    def _marked(self, each: Position, last: float | None, prices: Mapping[str, Decimal]) -> Worth:
-        """What a position is worth now; without any price it counts at its cost in equity, at none in exposure."""
-        exact = self.price_of(each.symbol)
-        marked = exact or prices.get(each.symbol, ZERO)
-        value = each.quantity * marked
-        return each, last, marked, value, each.cost if exact is None else each.quantity * exact
+        """Equity and what positions are worth; the prices of what is held are written into those given."""
+        self.worth.look()
+        prices.update(self.worth.prices)
+        return self.cash + self.worth.total, Holdings(self.worth.gross, self.worth.net, dict(self.worth.sizes))
