@@ -5,6 +5,7 @@
     │   ├── DatabaseDown
     │   ├── LeaseHeld        another process is the account's single writer
     │   ├── JournalStopped   (`live.journaling`) a run's journal cannot be written; the run goes on without it
+    │   ├── ClockWentBack    a live run's clock is behind what it was told already; it begins anew
     │   ├── FeedLost         (`feeds`) the line of a live feed broke; it comes again after a pause
     │   ├── BrokerBusy       the broker takes no more requests for now (429): nothing was accepted
     │   └── BrokerAmbiguous  the broker may or may not have the order (law 2): UNKNOWN, never "failed"
@@ -42,6 +43,10 @@ class Temporary(QuaestorError):
 
 class DatabaseDown(Temporary):
     """The database does not answer. See `quaestor doctor`."""
+
+
+class ClockWentBack(Temporary):
+    """The machine's clock went back; the run begins anew with the clock as it is."""
 
 
 class LeaseHeld(Temporary):

@@ -13,6 +13,8 @@ The state is a fold over the events: `dump` and a `Setup` that carries it go on 
 
 from __future__ import annotations
 
+import contextlib
+import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
@@ -33,6 +35,7 @@ from quaestor.live.events import (
     History,
     Latched,
     Limits,
+    Missed,
     Moved,
     Player,
     Rules,
@@ -44,14 +47,17 @@ from quaestor.live.events import (
 )
 from quaestor.live.ordering import fired, wanted
 from quaestor.live.standing import Standing, instant
+from quaestor.orders import Side
 from quaestor.ports import Run as Decider
 from quaestor.ports import StoredSignal
+from quaestor.risk import Refusal
 from quaestor.splits import Split
 from quaestor.strategies.live import Follower, LiveStrategy
 from quaestor.ticks import SECOND, QuoteTick, Tick, TradeTick
 from quaestor.triggers import (
     Alert,
     Firing,
+    Flatten,
     Halt,
     RunDeployment,
     Trigger,
@@ -62,7 +68,8 @@ from quaestor.triggers import (
 )
 
 MINUTE = "1m"
-AGAIN = 300 * SECOND  # after which a target that was refused is tried again
+AGAIN = 300 * SECOND  # after which an entry that was refused is tried again; an exit is each second
+WAITING = frozenset({"unknown_exit", "duplicate", "reduce_only", "halted", "session_closed", "symbol_unknown"})
 Find = Callable[[str, Mapping[str, Any]], Any]  # a strategy by name and parameters, as `Catalogue.build` gives it
 
 
@@ -95,6 +102,8 @@ class Engine:
         self._by_frame: dict[str, list[Part]] = {}
         self._listeners: dict[str, list[tuple[Part, Follower]]] = {}
         self._told_no: dict[tuple[str, str], tuple[float, str, int]] = {}
+        self._owed: dict[uuid.UUID, Firing] = {}  # exits that a rule asked for and that have to wait (law 5)
+        self._unmet: dict[tuple[str, str], StoredSignal] = {}  # targets that wait for an order of theirs to end
         self._opened: set[str] = set()
         self._second = 0
         self.cursor = 0  # of the changes of triggers that are in the book
@@ -111,6 +120,7 @@ class Engine:
             Clock: self._on_clock,
             Ticks: self._on_ticks,
             History: self._on_history,
+            Missed: self._on_missed,
             Signals: self._on_signals,
         }
 
@@ -148,8 +158,10 @@ class Engine:
 
     def _on_session(self, event: Session) -> list[Act]:
         self._tick_over(event.now)
-        splits = [Split(symbol, event.session, Fraction(n, d)) for symbol, n, d in event.splits]
-        fresh = self.standing.session is None or self.standing.session.session != event.session
+        before = self.standing.session
+        fresh = before is None or before.session != event.session
+        known = () if before is None or fresh else before.splits  # a session may be told again
+        splits = [Split(each[0], event.session, Fraction(*each[1:])) for each in event.splits if each not in known]
         self.standing.session = event
         self.standing.worth.renew()
         if splits:
@@ -252,6 +264,13 @@ class Engine:
                 self._teach(part, bar)
         return []
 
+    def _on_missed(self, event: Missed) -> list[Act]:
+        self._tick_over(event.now)
+        for tick in event.ticks if self._is_on() else ():
+            if firings := self.book.on_trade(tick):
+                self._fire(firings, 0)
+        return self._done()
+
     def _on_signals(self, event: Signals) -> list[Act]:
         self._tick_over(event.now)
         exits_first = sorted(event.signals, key=lambda signal: (signal.target > 0, signal.strategy, signal.symbol))
@@ -267,6 +286,8 @@ class Engine:
         return {
             "cursor": self.cursor,
             "second": self._second,
+            "owed": [_written(firing) for firing in self._owed.values()],
+            "unmet": msgspec.to_builtins(list(self._unmet.values())),
             "refused": [[*key, *said] for key, said in self._told_no.items()],
             "book": self.book.dump(),
             "bars": self.bars.dump(),
@@ -304,9 +325,13 @@ class Engine:
             session = msgspec.convert(kept["session"], Session)
             self.standing.session = session
             self.bars = self._barring(session)
-            self.bars.restore(kept["bars"])
+            with contextlib.suppress(BadInput):  # of other timeframes: the bars that are open begin anew
+                self.bars.restore(kept["bars"])
         self._opened, self._second = set(kept["opened"]), kept["second"]
         self._told_no = {(strategy, symbol): tuple(said) for strategy, symbol, *said in kept["refused"]}
+        self._owed = {firing.id: firing for firing in map(_read, kept["owed"])}
+        unmet = msgspec.convert(kept["unmet"], list[StoredSignal])
+        self._unmet = {(signal.strategy, signal.symbol): signal for signal in unmet}
         self.last.update(kept["last"])
         self.quotes.update({symbol: msgspec.convert(tick, QuoteTick) for symbol, tick in kept["quotes"].items()})
         for name, state in kept["parts"].items():
@@ -359,6 +384,8 @@ class Engine:
             self._second = self.now
             if closed := self.bars.close_until(self.now):
                 self._close(closed)
+            if is_on and (self._owed or self._unmet):
+                self._try_again()
             if is_on and self.standing.told is not None and (firings := self.book.on_equity(self.now, self._equity())):
                 self._fire(firings, 0)
 
@@ -439,7 +466,8 @@ class Engine:
 
     def _is_settled(self, strategy: str, symbol: str, target: float) -> bool:
         """Whether there is nothing to do about it: nothing is wanted or held, or it was refused a moment ago."""
-        if target == 0 and (strategy, symbol) not in self.standing.held:
+        idle = not self.standing.working or not self.standing.is_working(strategy, symbol)
+        if target == 0 and idle and (strategy, symbol) not in self.standing.held:
             self._told_no.pop((strategy, symbol), None)
             return True
         said = self._told_no.get((strategy, symbol))
@@ -452,6 +480,10 @@ class Engine:
         weights = {player.name: player.weight for player in self.setup.players}
         if signal.timeframe == FLATTEN:  # a person wants nothing held, whoever holds it
             weights = {signal.strategy: 0.0}
+        if self.standing.is_working(signal.strategy, signal.symbol):
+            self._unmet[signal.strategy, signal.symbol] = signal
+            return
+        self._unmet.pop((signal.strategy, signal.symbol), None)
         found = wanted(self.setup.account, signal, weights, self.standing, picture, self._limits)
         if not found:
             self._told_no.pop((signal.strategy, signal.symbol), None)
@@ -480,11 +512,20 @@ class Engine:
         if picture is None or self.setup is None:
             self._acts.append(Notify(firing.id, _title(firing), "No session is on, so nothing was sent.", urgent=True))
             return
-        self._judge(fired(self.setup.account, firing, self.standing, picture), picture, at)
+        refused = self._judge(fired(self.setup.account, firing, self.standing, picture), picture, at, owed=firing)
+        if any(each.side is Side.SELL and each.rule in WAITING for each in refused):
+            self._owed[firing.id] = firing
+        else:
+            self._owed.pop(firing.id, None)
 
     def _judge(
-        self, candidates: Sequence[Candidate], picture: Any, at: int, signal: StoredSignal | None = None
-    ) -> None:
+        self,
+        candidates: Sequence[Candidate],
+        picture: Any,
+        at: int,
+        signal: StoredSignal | None = None,
+        owed: Firing | None = None,
+    ) -> list[Refusal]:
         intents, refusals = judge(candidates, picture, self._limits, self._decider)
         if intents:
             self.standing.place(intents, self.now)
@@ -493,10 +534,32 @@ class Engine:
             if signal is not None:  # a strategy wants the same with each bar: that it may not is said once
                 key = (signal.strategy, signal.symbol)
                 before = self._told_no.get(key)
-                self._told_no[key] = (signal.target, refusal.rule, self.now + AGAIN)
+                wait = SECOND if refusal.side is Side.SELL else AGAIN
+                self._told_no[key] = (signal.target, refusal.rule, self.now + wait)
+                if refusal.side is Side.SELL:
+                    self._unmet[key] = signal
                 if before is not None and before[:2] == (signal.target, refusal.rule):
                     continue
-            self._acts.append(Refuse((refusal,)))
+            if owed is None or owed.id not in self._owed:  # that it waits is said once
+                self._acts.append(Refuse((refusal,)))
+        return refusals
+
+    def _try_again(self) -> None:
+        """Exits that had to wait, and targets whose order has ended."""
+        for name, firing in list(self._owed.items()):
+            if self._asks_in_vain(firing):
+                del self._owed[name]
+            else:
+                self._order(firing, 0)
+        for key, signal in list(self._unmet.items()):
+            if not self.standing.is_working(*key):
+                del self._unmet[key]
+                self._want(signal, 0)
+
+    def _asks_in_vain(self, firing: Firing) -> bool:
+        """Whether nothing is held any more that it could sell."""
+        everything = isinstance(firing.trigger.action, Flatten) and firing.trigger.action.everything
+        return not self.standing.holders(None if everything else firing.symbol)
 
     def _picture(self) -> Any:
         return self.standing.picture(self.now, self._limits.duplicate_window)
@@ -510,3 +573,12 @@ def _title(firing: Firing) -> str:
 def _split(bar: LiveBar, ratio: float) -> LiveBar:
     prices = {name: getattr(bar, name) / ratio for name in ("open", "high", "low", "close")}
     return msgspec.structs.replace(bar, volume=bar.volume * ratio, **prices)
+
+
+def _written(firing: Firing) -> dict[str, Any]:
+    """As JSON has it."""
+    return {**firing._asdict(), "id": str(firing.id), "trigger": firing.trigger.as_dict()}
+
+
+def _read(plain: Mapping[str, Any]) -> Firing:
+    return Firing(**{**plain, "id": uuid.UUID(plain["id"]), "trigger": read_trigger(plain["trigger"])})

@@ -10,6 +10,7 @@ structs that JSON can hold (`msgspec`), so a journal of them is a run's whole in
     Latched    what stops entries now                     Rules    triggers were added, replaced, removed
     Limits     `[risk]` is another
     Signals    targets for this session, decided on the bars of the one before
+    Missed     trades that a broken line missed: for rules alone
     History    bars that are over: strategies see them and nothing is done about it
     Ticks      what the feed told, already screened       Clock    it is that time, and nothing else came
 """
@@ -28,7 +29,7 @@ from quaestor.barring import LiveBar
 from quaestor.live.account import AccountState
 from quaestor.orders import Side, State
 from quaestor.ports import StoredSignal
-from quaestor.ticks import Tick
+from quaestor.ticks import Tick, TradeTick
 
 
 class Player(msgspec.Struct, frozen=True):
@@ -151,10 +152,17 @@ class Ticks(msgspec.Struct, frozen=True, tag="ticks"):
     ticks: Sequence[Tick]
 
 
+class Missed(msgspec.Struct, frozen=True, tag="missed"):
+    """Trades that a broken line missed, made of history's minutes: rules hear of them, and nothing else."""
+
+    now: int
+    ticks: tuple[TradeTick, ...]
+
+
 class Clock(msgspec.Struct, frozen=True, tag="clock"):
     """It is that time."""
 
     now: int
 
 
-Event = Setup | Session | Told | Moved | Filled | Latched | Limits | Rules | Signals | History | Ticks | Clock
+Event = Setup | Session | Told | Moved | Filled | Latched | Limits | Rules | Signals | History | Missed | Ticks | Clock

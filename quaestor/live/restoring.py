@@ -7,6 +7,7 @@ decided on the way may not have been performed, and is handed over with its time
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from quaestor.live.acts import Act, Place
-from quaestor.live.events import Event, Setup
+from quaestor.live.events import Event, Player, Setup
 from quaestor.ports_live import StoredTrigger
 from quaestor.splits import Split
 from quaestor.triggers.market import rescale
@@ -53,9 +54,12 @@ def snapshot(setup: Setup, event: int) -> dict[str, Any]:
     return {"setup": msgspec.to_builtins(setup), "event": event}
 
 
-def caught_up(engine: Decides, kept: Mapping[str, Any], tail: Iterable[Entry]) -> CaughtUp:
-    """The snapshot brought to the end of the journal. Raises BadInput where a strategy is another by now."""
+def caught_up(
+    engine: Decides, kept: Mapping[str, Any], tail: Iterable[Entry], is_there: Callable[[Player], bool]
+) -> CaughtUp:
+    """The snapshot brought to the end of the journal; strategies that are others by now are left out."""
     setup = msgspec.convert(kept["setup"], Setup)
+    setup = msgspec.structs.replace(setup, players=tuple(player for player in setup.players if is_there(player)))
     engine.on(setup)
     decided = [(entry.event.now, act) for entry in tail for act in engine.on(entry.event)]
     return CaughtUp(engine.successor() or setup, decided)
@@ -88,12 +92,23 @@ def _latch(stored: StoredTrigger, before: Mapping[str, Any] | None, cursor: int,
     return dict(before)
 
 
-def recent(decided: Iterable[tuple[int, Act]], since: int) -> tuple[list[Act], list[Act]]:
-    """What is still to be performed, and the orders that are too old for it: a halt or an alert comes rather late."""
-    split: tuple[list[Act], list[Act]] = ([], [])
+def recent(
+    decided: Iterable[tuple[int, Act]], since: int, session: dt.date | None, *, entries: bool = True
+) -> tuple[list[Act], list[Act]]:
+    """What may still be performed, and what is too late. Entries grow old, and are not wanted while a person holds;
+    what reduces a position is wanted as long as its session lasts.
+    """
+    ready: list[Act] = []
+    late: list[Act] = []
     for at, act in decided:
-        split[at < since and isinstance(act, Place)].append(act)
-    return split
+        if not isinstance(act, Place):
+            ready.append(act)
+            continue
+        going = [i for i in act.intents if i.session == session and (i.reduces or (entries and at >= since))]
+        gone = [intent for intent in act.intents if intent not in going]
+        ready += [Place(tuple(going), act.tick)] if going else []
+        late += [Place(tuple(gone), act.tick)] if gone else []
+    return ready, late
 
 
 Tail = Callable[[uuid.UUID, int], Iterable[Entry]]  # of a run's journal: what comes after so many events

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from quaestor.config import RiskSection
 
 Difference = dict[str, str]
+SURE = 0.5  # seconds after which a difference is looked for again
 ZERO = Decimal(0)
 
 
@@ -55,6 +56,9 @@ async def reconcile_under(
     with contextlib.suppress(BooksDisagree):  # what cannot be booked is a difference below
         await recover(floor, limits, lease)
     outcome = await _compare(floor, since, lease)
+    if not outcome.ok:  # a fill may have come between two questions: only what stays is a difference
+        await floor.sleep(SURE)
+        outcome = await _compare(floor, since, lease)
     outcome = replace(outcome, anchor=await floor.books.anchor())
     await floor.books.keep_reconciliation(outcome, flow_run_id, lease)
     await _act(outcome, floor.books, floor.alerts, lease)

@@ -132,6 +132,7 @@ EVENTS = {
     e.Latched: st.builds(e.Latched, times, st.lists(words, max_size=2).map(tuple)),
     e.Limits: st.builds(e.Limits, times, tables, words),
     e.History: st.builds(e.History, times, st.tuples(bars)),
+    e.Missed: st.builds(e.Missed, times, st.tuples(trades)),
     e.Rules: st.builds(e.Rules, times, st.tuples(tables), st.tuples(st.uuids())),
     e.Signals: st.builds(e.Signals, times, st.tuples(signals)),
     e.Clock: st.builds(e.Clock, times),

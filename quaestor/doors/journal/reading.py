@@ -57,6 +57,9 @@ class JournalReader:
         for frame in self._frames(after):
             if frame.kind == DECIDED and before is not None:
                 before = before._replace(decided=before.decided + read_lines(frame))
+            if frame.many and frame.first + frame.many - 1 <= after:
+                before = None
+                continue
             for number, event in enumerate(read_events(frame), frame.first):
                 if before is not None:
                     yield before

@@ -14,12 +14,13 @@ import asyncio
 import datetime as dt
 import logging
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
-from quaestor.errors import LeaseHeld, QuaestorError
+from quaestor.errors import LeaseHeld, QuaestorError, Temporary
 from quaestor.latches import HALT
 from quaestor.live.acts import Act, Fired, Notify, Place, Refuse, Run, Signalled, Stop
 from quaestor.live.events import Event, Moved
@@ -38,6 +39,8 @@ from quaestor.triggers import read_latch
 
 log = logging.getLogger("quaestor.live")
 ZERO = Decimal(0)
+T = TypeVar("T")
+TRIES, AGAIN = 3, 1.0  # of what is to be written while the run ends; seconds until it is tried again
 MANY = 256  # happenings that are written at a time
 CROSS_CHECK = "cross_check"
 BY_TRIGGER = "trigger|"  # how the cause of an order begins that a firing asked for
@@ -76,6 +79,7 @@ class Acting:
         self._sending: set[asyncio.Task[None]] = set()
         self._writing: asyncio.Future[None] | None = None
         self._failure: BaseException | None = None
+        self._ending = False
 
     def perform(self, acts: Sequence[Act], heard: int = 0) -> None:
         """Begin all of these, caused at `heard`; raises what ended an earlier one for good (a lost lease)."""
@@ -88,6 +92,17 @@ class Acting:
                 self._start(self._stop(act))
             else:
                 self._queue.put_nowait(act)
+
+    @property
+    def failed(self) -> bool:
+        """Whether something was begun and could not be done."""
+        return self._failure is not None
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that was decided is done and written down."""
+        writing = self._writing is not None and not self._writing.done()
+        return not self._sending and self._queue.empty() and not writing
 
     def tell(self, kind: str, subject: str, **body: Any) -> None:
         """Something that happened."""
@@ -102,6 +117,13 @@ class Acting:
 
     async def finish(self) -> None:
         """What was begun comes to its end."""
+        self._ending = True
+        try:
+            await self._finish()
+        finally:
+            self._ending = False
+
+    async def _finish(self) -> None:
         await asyncio.gather(*self._sending, return_exceptions=True)
         if self._writing is not None:
             await asyncio.wait([self._writing])
@@ -203,18 +225,29 @@ class Acting:
         happenings: list[Happening] = []
         at = instant(self._deck.now())
         for item in items:
+            happenings += await self._insisting(partial(self._written, item, at), type(item).__name__) or []
+        told = f"{len(happenings)} happenings"
+        await self._insisting(lambda: self._deck.live.tell(self._account, self._run, happenings), told)
+
+    async def _insisting(self, write: Callable[[], Awaitable[T]], what: str) -> T | None:
+        """Write until it is written; given up only where that can never be, or the run ends."""
+        tries = 0
+        while self._failure is None:
             try:
-                happenings += await self._written(item, at)
+                return await write()
             except LeaseHeld as error:
-                self._failure = self._failure or error
+                self._failure = error
                 self._stirred()
-                return
+            except Temporary as error:
+                tries += 1
+                log.warning("%s waits to be written: %s", what, error)
+                if self._ending and tries >= TRIES:
+                    return None
+                await self._deck.sleep(AGAIN)
             except QuaestorError as error:
-                log.warning("%s was not kept: %s", type(item).__name__, error)
-        try:
-            await self._deck.live.tell(self._account, self._run, happenings)
-        except QuaestorError as error:
-            log.warning("%d happenings were not kept: %s", len(happenings), error)
+                log.warning("%s was not kept: %s", what, error)
+                return None
+        return None
 
     async def _written(self, item: Item, at: dt.datetime) -> list[Happening]:
         """Perform what is no order; what is to be told of it."""

@@ -114,7 +114,7 @@ class Bookkeeping:
             return None
         self._reads += 1
         now = course.now()
-        trading = day.trading(now) if "open" in course.done else None
+        trading = day.session if "open" in course.done and now < day.closes else None  # the engine waits for the open
         known = (course.marks, trading, self.skew, course.lease.epoch)
         placed = list(course.engine.standing.working)
         state = await account_state(course.deck.floor, course.plan.mandate, day.session, placed, *known)

@@ -15,10 +15,13 @@ from quaestor.operations.live.bookkeeping import Bookkeeping
 from quaestor.operations.live.course import HOLD, Course
 from quaestor.operations.live.prices import Prices
 from quaestor.operations.live.waiting import waited
-from quaestor.ports import StoredSignal
+from quaestor.operations.outbox import cancel
+from quaestor.orders import OrderType, State
+from quaestor.ports import StoredOrder, StoredSignal
 from quaestor.ticks import SECOND
 
 log = logging.getLogger("quaestor.live")
+RESTING = frozenset({State.PLANNED, State.ACKED, State.PARTIALLY_FILLED})
 LOOK = 1.0  # seconds between two looks when nobody hints
 
 
@@ -34,8 +37,9 @@ class Control:
 
     async def hear_hints(self) -> None:
         """For ever."""
-        async for _ in self._course.deck.live.hints(self._course.account):
-            self._hinted.set()
+        async for what in self._course.deck.live.hints(self._course.account):
+            if what != "happenings":  # those are our own
+                self._hinted.set()
 
     async def follow(self) -> None:
         """Every second, and at once when somebody hints."""
@@ -61,7 +65,7 @@ class Control:
         course.desired = desired
         latches = await self._follow_latches()
         if FLATTEN in latches or desired.state == "flatten":
-            self._flatten()
+            await self._flatten()
         if desired.state == "stopped":
             course.ending.set()
 
@@ -79,13 +83,20 @@ class Control:
             course.tell(Latched(course.now(), self._latches))
         return latches
 
-    def _flatten(self) -> None:
-        """Everything that is held and not yet being sold is sold, as soon as the market takes orders."""
+    async def _flatten(self) -> None:
+        """Whatever rests at the broker is taken back; then what is held and not being sold is sold."""
         course = self._course
         day, standing, now = course.day, course.engine.standing, course.now()
         if day is None or day.trading(now) is None or now - self._flattened < SECOND:
             return
         self._flattened = now
+        orders = await course.deck.floor.books.open_orders()
+        resting = [order for order in orders if order.state in RESTING and not _sells_now(order)]
+        if resting:
+            floor = course.deck.floor
+            await cancel(resting, floor.books, floor.broker, course.lease, FLATTEN)
+            course.stirred.set()
+            return
         held = [each for each in standing.holders(None) if not standing.is_working(each.strategy, each.symbol)]
         signals = []
         for each in held:
@@ -121,3 +132,8 @@ class Control:
             limits = plan.limits.model_dump(mode="json")
             course.tell(Limits(course.now(), limits, plan.digest))
             course.said("limits", plan.digest)
+
+
+def _sells_now(order: StoredOrder) -> bool:
+    """Whether it does already what a flattening asks for."""
+    return order.intent.reduces and order.intent.order_type is OrderType.MARKET

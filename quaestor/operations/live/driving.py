@@ -9,13 +9,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from quaestor.errors import Temporary
+from quaestor.errors import ClockWentBack, Temporary
 from quaestor.live.events import Clock, Event, Ticks
 from quaestor.operations.backlog import Backlog
 from quaestor.operations.live.course import Course
 from quaestor.spans import Batch
 from quaestor.ticks import SECOND, Tick
 
+BACK = 5 * SECOND
 TURN = SECOND // 4  # after which the engine is told the time when nothing else comes
 
 
@@ -41,8 +42,15 @@ class Driving:
             self.catch_up()
             if len(self.backlog):
                 self.take(await self.backlog.take())
-            elif (now := course.now()) - course.engine.now >= TURN:
+            elif (now := self._now()) - course.engine.now >= TURN:
                 self.drive(Clock(now))
+
+    def _now(self) -> int:
+        """The time; raises ClockWentBack where it is far behind what the engine was told: it would wait till then."""
+        now = self._course.now()
+        if (ahead := self._course.engine.now - now) > BACK:
+            raise ClockWentBack(f"It went back by {ahead / SECOND:.0f} s; the run begins anew with the clock as it is.")
+        return now
 
     async def pulse(self) -> None:
         """Time goes on when nothing else does; what was heard outlives a kill from then on."""
@@ -62,10 +70,10 @@ class Driving:
     def take(self, ticks: list[Tick]) -> None:
         """Ticks, screened."""
         course = self._course
-        now = course.now()
-        course.deck.liveness.heard(ticks, now)
+        now = self._now()
         course.counts["ticks"] += len(ticks)
         if good := course.screen.good(ticks, now):
+            course.deck.liveness.heard(good, now)
             self.drive(Ticks(now, good))
             decided = course.now()
             course.metrics.tick_to_decision.record(decided - now)

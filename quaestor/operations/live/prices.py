@@ -11,7 +11,7 @@ from decimal import Decimal
 from quaestor.bars import price
 from quaestor.errors import QuaestorError, Temporary
 from quaestor.feeds import FeedRefused, Status
-from quaestor.live.events import History
+from quaestor.live.events import History, Missed
 from quaestor.live.gaps import Hearing, Outage, live_bars
 from quaestor.live.standing import instant
 from quaestor.matching import Quote
@@ -100,7 +100,7 @@ class Prices:
                 if not done.filled.bars.is_empty():
                     course.tell(History(course.now(), live_bars(done.filled.bars)))
                 if done.filled.ticks:
-                    self._driving.on_batch(done.filled.ticks)
+                    course.tell(Missed(course.now(), tuple(done.filled.ticks)))  # type: ignore[arg-type] # trades
                 if done.failed:
                     log.warning(
                         "A gap of %s is not filled: %s", ", ".join(done.failed), next(iter(done.failed.values()))

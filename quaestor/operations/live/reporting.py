@@ -22,6 +22,7 @@ from quaestor.operations.live.prices import Prices
 from quaestor.ticks import SECOND
 
 log = logging.getLogger("quaestor.live")
+AGAIN = 0.2  # seconds after which a snapshot is tried again
 SAVE = 30.0  # seconds between two snapshots
 
 
@@ -108,18 +109,23 @@ class Reporting:
         while True:
             await asyncio.sleep(SAVE)
             try:
-                await self.mark()
+                while not await self.mark():
+                    await asyncio.sleep(AGAIN)
             except Temporary as error:
                 log.warning("No snapshot: %s", error)
 
-    async def mark(self) -> None:
-        """Keep a snapshot in the midst of the run. It has no account: that comes next in the journal, before any tick,
-        or who follows the journal from here would decide without one.
+    async def mark(self) -> bool:
+        """Keep a snapshot in the midst of the run; False while something that was decided is not done: a successor who
+        begins behind it would never hear of it. The snapshot has no account: that comes next in the journal, before any
+        tick, or who follows the journal from here would decide without one.
         """
         async with self._bookkeeping.turn:
             told = await self._bookkeeping.told()
             self._driving.catch_up()
+            if not self._course.acting.idle:
+                return False
             await self.keep(told)
+            return True
 
     async def keep(self, told: Told | None = None) -> None:
         """The snapshot a successor begins with, and the latches for whoever has none."""
@@ -134,5 +140,5 @@ class Reporting:
         latches = {trigger.id: course.engine.book.latch(trigger.id) for trigger in course.engine.book}
         changed = {name: latch for name, latch in latches.items() if self._latches.get(name) != latch.as_dict()}
         if changed:
-            await deck.triggers.keep_latches(course.account, changed, seen=self._control.cursor)
+            await deck.triggers.keep_latches(course.account, changed, seen=course.engine.cursor)
             self._latches |= {name: latch.as_dict() for name, latch in changed.items()}

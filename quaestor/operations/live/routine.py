@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
+
+import msgspec
 
 from quaestor.bars import Bar, price
 from quaestor.calendar import previous_session, session_close, sessions
@@ -25,6 +28,7 @@ from quaestor.ports import Decision, Run
 from quaestor.splits import Split
 
 log = logging.getLogger("quaestor.live")
+LOOK = 5.0  # seconds between two looks at what may be traded
 PAUSE = 0.2  # seconds between two looks at the clock
 AGAIN = 1.0  # seconds after which a step that could not be done is tried again
 
@@ -40,10 +44,15 @@ class Routine:
 
     async def follow(self) -> None:
         """For ever."""
+        clock = asyncio.get_running_loop().time
+        looked = clock()
         while True:
             try:
                 if not await self.step():
                     await asyncio.sleep(PAUSE)
+                if clock() - looked >= LOOK:
+                    looked = clock()
+                    await self.refresh()
             except LeaseHeld:
                 raise
             except Temporary as error:
@@ -80,7 +89,33 @@ class Routine:
                 await self._close(day)
 
     async def _open(self, day: Day) -> None:
-        """The engine hears of the session before the store rescales triggers: it rescales its own by the event."""
+        """The engine hears of the session and of the account in one breath: a rule may fire on the first tick."""
+        course = self._course
+        event = await self._session(day)
+        course.done |= {"open"}
+        try:
+            told = await self._bookkeeping.told()
+            course.tell(event)
+            if told is not None:
+                course.tell(told)
+            await self._rescale(event)
+        except BaseException:
+            course.done -= {"open"}
+            raise
+        course.said("session", str(day.session), phase="open")
+
+    async def refresh(self) -> None:
+        """What may be traded changes in a session: halts begin and end, a person buys something, a rule is new."""
+        course, known = self._course, self._course.engine.standing.session
+        day = course.day
+        if day is None or known is None or "open" not in course.done or known.session != day.session:
+            return
+        event = await self._session(day)
+        if (event.prices.keys(), event.halted, event.blocked) != (known.prices.keys(), known.halted, known.blocked):
+            course.tell(msgspec.structs.replace(event, splits=known.splits))
+
+    async def _session(self, day: Day) -> Session:
+        """What the engine is told of a session."""
         course = self._course
         floor, deck = course.deck.floor, course.deck
         held = {lot.symbol for lot in await floor.books.lots()}
@@ -90,19 +125,17 @@ class Routine:
         ages = {symbol: len(sessions(mark.session, day.session)) - 1 for symbol, mark in marks.items()}
         known = await deck.triggers.splits_known(course.account, day.session)
         splits = [split for split in await floor.quotes.splits(day.session) if split.symbol not in known]
-        self._prices.follow()
+        self._prices.follow(held)
         course.screen.watch(marks, {symbol: float(mark.price) for symbol, mark in marks.items()})
         stops = (tuple(sorted(await floor.broker.halted())), tuple(sorted(await floor.quotes.blocked())))
         ratios = tuple((split.symbol, split.ratio.numerator, split.ratio.denominator) for split in splits)
         prices = {symbol: mark.price for symbol, mark in marks.items()}
-        course.done |= {"open"}
-        course.tell(Session(course.now(), day.session, day.opens, day.closes, prices, ages, *stops, ratios))
-        await self._rescale(splits)
-        await self._bookkeeping.tell()
-        course.said("session", str(day.session), phase="open")
+        return Session(course.now(), day.session, day.opens, day.closes, prices, ages, *stops, ratios)
 
-    async def _rescale(self, splits: Sequence[Split]) -> None:
+    async def _rescale(self, event: Session) -> None:
+        """Stored rules follow the splits that the engine was told of: each once, however often it is tried."""
         course = self._course
+        splits = [Split(symbol, event.session, Fraction(above, below)) for symbol, above, below in event.splits]
         for lost in await course.deck.triggers.rescale(course.account, splits, now=instant(course.now())):
             course.complain("a trigger lost its meaning by a split and was removed", f"{lost.name}: {lost.note}")
 
@@ -112,11 +145,9 @@ class Routine:
         floor, mandate = course.deck.floor, course.plan.mandate
         before = previous_session(day.session)
         found = await floor.signals.of_sessions(mandate.digests, before, before)
-        if not await floor.books.decided(day.session, day.session):
-            standing, run = course.engine.standing, Run(None, course.plan.commit, course.plan.digest)
-            decision = Decision(day.session, standing.equity(), standing.cash, (), (), run)
-            await floor.books.decide(decision, course.lease)
-        if found and not course.holds:
+        standing, run = course.engine.standing, Run(None, course.plan.commit, course.plan.digest)
+        decision = Decision(day.session, standing.equity(), standing.cash, (), (), run)
+        if await floor.books.decide(decision, course.lease) and found and not course.holds:
             course.tell(Signals(course.now(), tuple(found)))
 
     async def _close(self, day: Day) -> None:

@@ -85,6 +85,8 @@ class Runner:
         try:
             parts = (self._driving, self._prices, self._bookkeeping, self._control, self._routine)
             await Succession(course, *parts).take_over()
+            await course.acting.finish()
+            course.acting.perform(())  # what could not be done ends the run here, with the journal as it was
             await self._reporting.mark()  # from here on the next run follows this one's journal, not the one before
             await self._work()
             outcome = "stopped"
@@ -131,8 +133,8 @@ class Runner:
             if deck.feed is not None:
                 deck.feed.stop()
             await self.course.acting.finish()
-            if outcome != "lost the lease":
-                await self._reporting.keep()
+            if outcome in {"stopped", "ended"} and not self.course.acting.failed:
+                await self._reporting.keep()  # otherwise the journal knows what was left undone
         except QuaestorError as error:
             log.warning("Not all was written down at the end: %s", error)
         finally:

@@ -1,7 +1,7 @@
 """The day of a live run, by the exchange's calendar: what is done when, as a plan that the clock works off.
 
 roll       half an hour before the open: the market stands at the session, splits and dividends are booked
-open       the engine is told of the session; orders may go
+open       the engine is told of the session a moment before: orders may go from its first print on
 signals    the minutes of the opening auction are over: targets of the session before are acted upon
 close      day orders end, the last fills are booked, the session is settled
 """
@@ -18,6 +18,7 @@ from quaestor.ticks import SECOND
 
 Step = Literal["roll", "open", "signals", "close"]
 EARLY = 30 * 60 * SECOND
+READY = 10 * SECOND  # before the open: its first print is acted upon
 LATE = 5 * SECOND  # after the close: its last prints come a moment later
 
 
@@ -34,7 +35,7 @@ class Day:
         """The next step that is due; the steps come in their order, whenever the run began."""
         steps: list[tuple[Step, int]] = [
             ("roll", self.opens - EARLY),
-            ("open", self.opens),
+            ("open", self.opens - READY),
             ("signals", self.opens + self.quiet),
             ("close", self.closes + LATE),
         ]

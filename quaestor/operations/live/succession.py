@@ -13,6 +13,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from quaestor.errors import QuaestorError
 from quaestor.live.acts import Act, Place, Signalled
 from quaestor.live.engine import Engine
@@ -32,6 +34,7 @@ from quaestor.strategies.live import LiveStrategy
 from quaestor.ticks import SECOND
 
 log = logging.getLogger("quaestor.live")
+UNREADABLE = (QuaestorError, KeyError, TypeError, ValueError, OSError, msgspec.MsgspecError)  # of an older version, too
 AHEAD = 5 * SECOND  # by which the run before may have been later than it is now
 MISSED = 10 * SECOND  # what was decided longer ago than that is not performed any more
 
@@ -61,8 +64,8 @@ class Succession:
         await tell_orphans(floor, mandate)
         await self._bookkeeping.compare()
         decided = await self._set_up()
-        await self._perform(decided)
         await self._control.look()
+        await self._perform(decided)
         while await self._routine.step():
             pass
         await self._bookkeeping.tell()
@@ -75,8 +78,13 @@ class Succession:
         quiet = course.plan.limits.quiet_open
         course.day = day_of(course.now(), quiet)
         standing, phase = await course.deck.floor.market.clock()
-        if standing is not None and phase == "open" and standing < course.day.session:
+        settled = course.marks.last.session if course.marks.last else None
+        if standing is None or standing > course.day.session or (settled is not None and standing <= settled):
+            return
+        if phase == "open" and standing < course.day.session:
             course.day = day_for(standing, quiet)
+        elif phase != "open":  # its close was begun, and not ended
+            course.day, course.done = day_for(standing, quiet), frozenset({"roll", "open", "signals"})
 
     async def _set_up(self) -> list[tuple[int, Act]]:
         """The engine's first event; what the run before decided last of all."""
@@ -124,10 +132,18 @@ class Succession:
         run = uuid.UUID(kept["setup"]["run"])
         for tail in (course.deck.tail, lambda *_: ()):
             try:
-                return caught_up(Engine(course.deck.find), kept, tail(run, kept["event"]))
-            except QuaestorError as error:
-                log.warning("The run before cannot be followed to its end: %s", error)
+                return caught_up(Engine(course.deck.find), kept, tail(run, kept["event"]), self._is_there)
+            except UNREADABLE as error:
+                what = "the run before cannot be followed to its end; this one begins from less"
+                course.complain(what, f"{type(error).__name__}: {error}")
         return None
+
+    def _is_there(self, player: Player) -> bool:
+        """Whether a strategy is what it was."""
+        try:
+            return bool(self._course.deck.find(player.name, player.parameters).digest == player.digest)
+        except QuaestorError:
+            return False
 
     async def _splits_since(self, before: CaughtUp | None) -> list[Split]:
         """Splits that stored triggers know and the run before did not."""
@@ -143,7 +159,8 @@ class Succession:
     async def _perform(self, decided: Sequence[tuple[int, Act]]) -> None:
         """What the run before decided in its last seconds and perhaps never did."""
         course = self._course
-        ready, late = recent(decided, course.now() - MISSED)
+        session = course.day.session if course.day is not None else None
+        ready, late = recent(decided, course.now() - MISSED, session, entries=not course.holds)
         course.acting.perform([act for act in ready if not isinstance(act, Signalled)])
         await course.acting.finish()
         names = [intent.ref_id for act in late if isinstance(act, Place) for intent in act.intents]
