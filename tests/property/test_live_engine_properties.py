@@ -174,6 +174,6 @@ def test_what_is_drawn_does_something() -> None:
     quote = QuoteTick("AAPL", at, 101.49, 101.51, 5.0, 5.0)
     broker.run(engine, [Ticks(at, [quote, TradeTick("AAPL", at, 101.5, 100.0)])])
     assert engine.standing.held["triggers", "AAPL"].quantity == 10
-    assert [
-        Side(msgspec.json.decode(line)["intents"][0]["side"]) for line in broker.lines if '"place"' in line
-    ] == [Side.BUY]
+    assert [Side(msgspec.json.decode(line)["intents"][0]["side"]) for line in broker.lines if '"place"' in line] == [
+        Side.BUY
+    ]

@@ -41,6 +41,7 @@ class Routine:
     ) -> None:
         self._course, self._prices, self._bookkeeping, self._reporting = course, prices, bookkeeping, reporting
         self._left = left
+        self._asked = set[str]()  # symbols that the engine was told of
 
     async def follow(self) -> None:
         """For ever."""
@@ -110,17 +111,25 @@ class Routine:
         day = course.day
         if day is None or known is None or "open" not in course.done or known.session != day.session:
             return
-        event = await self._session(day)
-        if (event.prices.keys(), event.halted, event.blocked) != (known.prices.keys(), known.halted, known.blocked):
+        floor = course.deck.floor
+        stops = (tuple(sorted(await floor.broker.halted())), tuple(sorted(await floor.quotes.blocked())))
+        if stops != (known.halted, known.blocked) or not self._symbols() <= self._asked:
+            event = await self._session(day)
             course.tell(msgspec.structs.replace(event, splits=known.splits))
+
+    def _symbols(self) -> set[str]:
+        """Whatever is traded, held or watched by a rule."""
+        engine = self._course.engine
+        held = {symbol for _, symbol in engine.standing.held}
+        return {*self._course.plan.mandate.symbols, *held, *(trigger.symbol for trigger in engine.book)}
 
     async def _session(self, day: Day) -> Session:
         """What the engine is told of a session."""
         course = self._course
         floor, deck = course.deck.floor, course.deck
         held = {lot.symbol for lot in await floor.books.lots()}
-        watched = {trigger.symbol for trigger in course.engine.book}
-        symbols = sorted({*course.plan.mandate.symbols, *held, *watched})
+        self._asked = {*self._symbols(), *held}
+        symbols = sorted(self._asked)
         marks = await marked(symbols, day.session - dt.timedelta(days=1), day.session, floor.quotes)
         ages = {symbol: len(sessions(mark.session, day.session)) - 1 for symbol, mark in marks.items()}
         known = await deck.triggers.splits_known(course.account, day.session)
