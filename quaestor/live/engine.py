@@ -103,6 +103,7 @@ class Engine:
         self._listeners: dict[str, list[tuple[Part, Follower]]] = {}
         self._told_no: dict[tuple[str, str], tuple[float, str, int]] = {}
         self._owed: dict[uuid.UUID, Firing] = {}  # exits that a rule asked for and that have to wait (law 5)
+        self._sent: dict[uuid.UUID, set[uuid.UUID]] = {}  # orders that those rules have sent before
         self._unmet: dict[tuple[str, str], StoredSignal] = {}  # targets that wait for an order of theirs to end
         self._opened: set[str] = set()
         self._second = 0
@@ -287,6 +288,7 @@ class Engine:
             "cursor": self.cursor,
             "second": self._second,
             "owed": [_written(firing) for firing in self._owed.values()],
+            "sent": {str(name): sorted(map(str, refs)) for name, refs in self._sent.items()},
             "unmet": msgspec.to_builtins(list(self._unmet.values())),
             "refused": [[*key, *said] for key, said in self._told_no.items()],
             "book": self.book.dump(),
@@ -330,6 +332,7 @@ class Engine:
         self._opened, self._second = set(kept["opened"]), kept["second"]
         self._told_no = {(strategy, symbol): tuple(said) for strategy, symbol, *said in kept["refused"]}
         self._owed = {firing.id: firing for firing in map(_read, kept["owed"])}
+        self._sent = {uuid.UUID(name): {uuid.UUID(ref) for ref in refs} for name, refs in kept["sent"].items()}
         unmet = msgspec.convert(kept["unmet"], list[StoredSignal])
         self._unmet = {(signal.strategy, signal.symbol): signal for signal in unmet}
         self.last.update(kept["last"])
@@ -512,11 +515,15 @@ class Engine:
         if picture is None or self.setup is None:
             self._acts.append(Notify(firing.id, _title(firing), "No session is on, so nothing was sent.", urgent=True))
             return
-        refused = self._judge(fired(self.setup.account, firing, self.standing, picture), picture, at, owed=firing)
-        if any(each.side is Side.SELL and each.rule in WAITING for each in refused):
+        asked = fired(self.setup.account, firing, self.standing, picture)
+        sent = self._sent.get(firing.id, set())
+        asked = [each for each in asked if each.intent.ref_id not in sent]
+        refused = self._judge(asked, picture, at, owed=firing)
+        if any(self._waits(each) for each in refused):
             self._owed[firing.id] = firing
+            self._sent[firing.id] = sent | {each.intent.ref_id for each in asked} & self.standing.working.keys()
         else:
-            self._owed.pop(firing.id, None)
+            self._forget(firing.id)
 
     def _judge(
         self,
@@ -548,13 +555,22 @@ class Engine:
         """Exits that had to wait, and targets whose order has ended."""
         for name, firing in list(self._owed.items()):
             if self._asks_in_vain(firing):
-                del self._owed[name]
+                self._forget(name)
             else:
                 self._order(firing, 0)
         for key, signal in list(self._unmet.items()):
             if not self.standing.is_working(*key):
                 del self._unmet[key]
                 self._want(signal, 0)
+
+    def _waits(self, refused: Refusal) -> bool:
+        """Whether it is a sale of what is held that may go later."""
+        held = (refused.strategy, refused.symbol) in self.standing.held
+        return refused.side is Side.SELL and refused.rule in WAITING and held
+
+    def _forget(self, firing: uuid.UUID) -> None:
+        self._owed.pop(firing, None)
+        self._sent.pop(firing, None)
 
     def _asks_in_vain(self, firing: Firing) -> bool:
         """Whether nothing is held any more that it could sell."""

@@ -43,10 +43,12 @@ class LeaseStore:
     async def hold(self, account: str, holder: str, wait_seconds: float) -> AsyncIterator[Lease]:
         """Take the lease, renew it while the block runs, give it back."""
         lease = await self._take(account, holder, wait_seconds)
-        renewing = asyncio.create_task(self._renew(lease))
+        over = asyncio.Event()
+        renewing = asyncio.create_task(self._renew(lease, over))
         try:
             yield lease
         finally:
+            over.set()  # a library may swallow that we cancel (Python 3.11's `wait_for` does): this is not swallowed
             renewing.cancel()
             await asyncio.gather(renewing, return_exceptions=True)
             try:
@@ -80,9 +82,9 @@ class LeaseStore:
         said = f"Another process writes for account {account!r}: {who}. Wait for it, or end it; nothing was sent."
         return LeaseHeld(said, str(row["holder"] or "") if row else "")
 
-    async def _renew(self, lease: Lease) -> None:
-        """Until cancelled; a lost lease ends the renewing, and the next guarded write fails."""
-        while await self._renewed(lease):
+    async def _renew(self, lease: Lease, over: asyncio.Event) -> None:
+        """Until it is over; a lost lease ends the renewing, and the next guarded write fails."""
+        while not over.is_set() and await self._renewed(lease):
             await asyncio.sleep(self._ttl.total_seconds() / 3)
 
     async def _renewed(self, lease: Lease) -> bool:

@@ -122,9 +122,11 @@ class Runner:
             for task in done:
                 task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            left = set(tasks)
+            while left:  # until each has heard it: a library may swallow a cancel (Python 3.11's `wait_for` does)
+                for task in left:
+                    task.cancel()
+                _, left = await asyncio.wait(left, timeout=1)
 
     async def _end(self, outcome: str) -> None:
         """What was begun ends; the next run finds where this one stood. The first error is the one that is told."""

@@ -43,7 +43,7 @@ def upgrade() -> None:
         sa.Column("by", sa.String(), nullable=False),
         sa.Column("reason", sa.String(), server_default="", nullable=False),
         sa.Column("at", TIME, server_default=sa.func.now(), nullable=False),
-        sa.CheckConstraint(STATES, name="ck_live_desired_state"),
+        sa.CheckConstraint(STATES, name=op.f("ck_live_desired_state")),
         sa.PrimaryKeyConstraint("number", name="pk_live_desired"),
         comment="What is wanted of an account's runner; append-only, the newest row counts.",
     )
