@@ -460,7 +460,7 @@ def test_a_database_that_is_gone_in_mid_load_is_started_again_and_the_load_ends_
         begun = time.monotonic()
         answer = runner.answer()
         assert answer["done"]["cells"] == {"present": CELLS_OF_ALL}, answer
-        assert time.monotonic() - begun < 25, "no chunk waits for a database that nobody starts"
+        assert time.monotonic() - begun < 90, "no chunk waits for a database that nobody starts"
         cluster.uri = site.uri = cluster.server.acquire()
         assert site.rows(CELLS_THAT_LIE) == []
         site.is_as(clean)

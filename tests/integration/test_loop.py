@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from quaestor.doors.prefect_api import FlowRun
     from tests.integration.conftest import Stack
 
-pytestmark = pytest.mark.timeout(420)
+pytestmark = pytest.mark.timeout(640)
 BROKER_ORDERS = """
 select ref_id::text, symbol, side, quantity, state, filled, average_price, session
 from paper."order" order by session, symbol, side, ref_id
@@ -97,7 +97,7 @@ async def test_a_finished_ingest_starts_the_loop_and_a_kill_in_its_middle_change
     since = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)
     worker.api.run_deployment(CHAIN[0], {"request": {"end": end.isoformat()}})
     await undisturbed(database_uri, end)  # meanwhile: the oracle
-    eventually(lambda: len(rows(books, "select 1 from intent")) > 20, 180, "the killing moment")
+    eventually(lambda: len(rows(books, "select 1 from intent")) > 20, 320, "the killing moment")
     kill_everything(worker)
     half = len(rows(books, BROKER_ORDERS))
     (killed,) = worker.api.flow_runs(since, ["execute/paper"])
