@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from quaestor import risk
 from quaestor.config import Config, RiskSection, StrategyUse
-from quaestor.console.cli import COMMANDS, parser
+from quaestor.console.cli import parser
+from quaestor.console.commands import COMMANDS
 from quaestor.quality import RULES
 
 ROOT = Path(__file__).resolve().parents[2]
