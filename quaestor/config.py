@@ -99,18 +99,77 @@ class AlpacaSection(Section):
     )
 
 
-class RobinhoodSection(Section):
-    """How Robinhood is asked, for source = 'robinhood'."""
+class BrokerSection(Section):
+    """Who gets the orders."""
 
-    access_token_secret: str = Field(
-        "robinhood-access-token", description="Name of the access token in the vault; empty: none is shown."
+    kind: Literal["paper", "robinhood", "robinhood-agentic", "robinhood-crypto"] = Field(
+        "paper",
+        description="paper: fills on recorded or live prices; robinhood: its private API; robinhood-agentic, "
+        "robinhood-crypto: its official channels.",
+    )
+
+
+class RobinhoodSection(Section):
+    """How Robinhood is asked, by source = 'robinhood' and by the broker 'robinhood'."""
+
+    login: str = Field(
+        "",
+        pattern=r"^([a-z][a-z0-9-]{0,30})?$",
+        description="Whose login: its secrets are rh-LOGIN-access and so on; empty: the account's alias.",
     )
     requests_per_minute: int = Field(
         120, gt=0, le=6_000, description="Requests a minute; Robinhood publishes no limit."
     )
     in_flight: int = Field(4, gt=0, le=64, description="Symbols that are asked for at a time at Robinhood.")
+    order_spacing: float = Field(
+        2.5, ge=0, le=60, description="Seconds between two new orders; exits and cancels go before entries."
+    )
+    timeout: float = Field(10.0, gt=0, le=60, description="Seconds that an answer is waited for.")
+    approval_seconds: float = Field(
+        180.0, ge=30, le=600, description="Seconds that a person has to approve a login on his phone."
+    )
+    refresh_at: str = Field(
+        "20:30",
+        pattern=r"^([01]\d|2[0-3]):[0-5]\d$",
+        description="New York time from which a token past half of its life is changed, in the quiet before an open.",
+    )
+    order_form_version: int = Field(7, ge=2, description="What our orders say of their form; Robinhood raises it.")
+    app_version: str = Field("1.431.4", description="What we show as X-Robinhood-API-Version.")
     base_url: Annotated[str, AfterValidator(_safe)] = Field(
         "", description="Another address than https://api.robinhood.com, such as a protocol server's; empty: that."
+    )
+
+
+class RobinhoodCryptoSection(Section):
+    """How Robinhood's official Crypto Trading API is asked."""
+
+    key_secret: str = Field("robinhood-crypto-key", min_length=1, description="Name of the API key in the vault.")
+    private_key_secret: str = Field(
+        "robinhood-crypto-private-key",
+        min_length=1,
+        description="Name of its Ed25519 private key, base64, in the vault.",
+    )
+    requests_per_minute: int = Field(100, gt=0, le=300, description="Requests a minute; Robinhood allows 100.")
+    timeout: float = Field(10.0, gt=0, le=60, description="Seconds that an answer is waited for.")
+    base_url: Annotated[str, AfterValidator(_safe)] = Field(
+        "", description="Another address than https://trading.robinhood.com, such as a protocol server's; empty: that."
+    )
+
+
+class RobinhoodAgenticSection(Section):
+    """How Robinhood's official Agentic Trading channel is asked."""
+
+    login: str = Field(
+        "",
+        pattern=r"^([a-z][a-z0-9-]{0,30})?$",
+        description="Whose login: its secrets are rh-LOGIN-access and so on; empty: the account's alias.",
+    )
+    calls_per_second: float = Field(4.0, gt=0, le=8, description="Calls a second; near 8 Robinhood answers 429.")
+    timeout: float = Field(10.0, gt=0, le=60, description="Seconds that an answer is waited for.")
+    url: Annotated[str, AfterValidator(_safe)] = Field(
+        "",
+        description="Another address than https://agent.robinhood.com/mcp/trading, such as a protocol server's; "
+        "empty: that.",
     )
 
 
@@ -391,12 +450,35 @@ class FeedSection(Section):
 
 
 class VaultSection(Section):
-    """Where the local vault's key lies."""
+    """Where secrets are."""
 
+    kind: Literal["local", "azure"] = Field(
+        "local", description="local: an encrypted file in the data folder; azure: an Azure Key Vault."
+    )
     key: Literal["file", "keyring"] = Field(
         "file",
-        description="file: beside the vault, for its owner alone; keyring: the OS keyring, chosen at the first use.",
+        description="Of a local vault: file: beside it, for its owner alone; keyring: the OS keyring, chosen at the "
+        "first use.",
     )
+    url: Annotated[str, AfterValidator(_safe)] = Field(
+        "", description="Of an Azure Key Vault, as https://NAME.vault.azure.net; its own name is not enough."
+    )
+    credential: Literal["managed", "developer"] = Field(
+        "managed", description="managed: the machine's managed identity; developer: who is logged in with `az login`."
+    )
+    client_id: str = Field(
+        "", description="Client id of a user-assigned managed identity; empty: the machine's own identity."
+    )
+    certificate: str = Field(
+        "",
+        description="PEM file that the vault's certificate is checked with, for a protocol server; empty: the usual.",
+    )
+
+    @model_validator(mode="after")
+    def _azure_has_an_address(self) -> VaultSection:
+        if self.kind == "azure" and not self.url.startswith("https://"):
+            raise ValueError("kind = 'azure' needs url = \"https://NAME.vault.azure.net\"")
+        return self
 
 
 class PrefectSection(Section):
@@ -439,7 +521,10 @@ class Config(Section):
     market: MarketSection = MarketSection()
     quality: QualitySection = QualitySection()
     alpaca: AlpacaSection = AlpacaSection()
+    broker: BrokerSection = BrokerSection()
     robinhood: RobinhoodSection = RobinhoodSection()
+    robinhood_crypto: RobinhoodCryptoSection = RobinhoodCryptoSection()
+    robinhood_agentic: RobinhoodAgenticSection = RobinhoodAgenticSection()
     strategies: StrategiesSection = StrategiesSection()
     risk: RiskSection = RiskSection()
     paper: PaperSection = PaperSection()

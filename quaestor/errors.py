@@ -7,7 +7,10 @@
     │   ├── JournalStopped   (`live.journaling`) a run's journal cannot be written; the run goes on without it
     │   ├── ClockWentBack    a live run's clock is behind what it was told already; it begins anew
     │   ├── FeedLost         (`feeds`) the line of a live feed broke; it comes again after a pause
+    │   ├── VaultAway        the vault does not answer, or takes no more requests for now
+    │   ├── LoginThrottled   the broker lets nobody log in for now; no login is tried again by itself
     │   ├── BrokerBusy       the broker takes no more requests for now (429): nothing was accepted
+    │   │   └── AccessLost   the broker refused our access token (401), and there is no newer one yet: nothing was done
     │   └── BrokerAmbiguous  the broker may or may not have the order (law 2): UNKNOWN, never "failed"
     ├── Permanent            retries are useless; a person must act, and the message says how
     │   ├── BadInput         a file, row, field or parameter; names the place
@@ -15,6 +18,9 @@
     │   ├── NotFound         a name nobody knows; answers "did you mean …?"
     │   ├── BrokerRejected   the broker said no
     │   ├── FeedRefused      (`feeds`) a live feed says no: a wrong key, a plan without these data
+    │   ├── VaultRefused     the vault says no: a wrong key, a role that is missing, a disabled or damaged secret
+    │   ├── LoginRefused     wrong password or code, an approval refused or never given; never tried again by itself
+    │   ├── ChainBroken      no token opens the broker any more, nor can one be made: a person logs in anew
     │   ├── PartMissing      an outside part is not installed or not running
     │   ├── ReplayDiverged   a run's events, folded again, were decided otherwise
     │   └── BooksDisagree    a proof of the ledger failed; entries stop
@@ -65,8 +71,24 @@ class BrokerBusy(Temporary):
         self.retry_after = retry_after  # seconds
 
 
+class AccessLost(BrokerBusy):
+    """The broker refused our access token, and there is no newer one yet; the refresher knows of it."""
+
+
 class BrokerAmbiguous(Temporary):
     """The broker gave no clear answer: the order may exist. It stays UNKNOWN until the broker's list resolves it."""
+
+
+class VaultAway(Temporary):
+    """The vault does not answer. What is running keeps the values that it has."""
+
+
+class LoginThrottled(Temporary):
+    """The broker lets nobody log in for now. Wait at least ten minutes, then run `quaestor auth seed` again."""
+
+    def __init__(self, message: str | None = None, retry_after: float = 600.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after  # seconds
 
 
 class Permanent(QuaestorError):
@@ -101,6 +123,18 @@ class BrokerRejected(Permanent):
 
 class PartMissing(Permanent):
     """A part that Quaestor needs is missing. See `quaestor doctor`."""
+
+
+class VaultRefused(Permanent):
+    """The vault refuses us. See `quaestor secrets check`."""
+
+
+class LoginRefused(Permanent):
+    """The broker refused the login. Correct what it names, then run `quaestor auth seed` again."""
+
+
+class ChainBroken(Permanent):
+    """No token opens the broker any more. Log in anew: `quaestor auth seed` or `quaestor auth import`."""
 
 
 class BooksDisagree(Permanent):

@@ -15,5 +15,13 @@ def as_json(value: Any) -> str:
     return orjson.dumps(value, default=_plain).decode()
 
 
+def read_json(text: bytes | str) -> Any:
+    """What a JSON text says; None where it is none."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+
+
 def _plain(value: Any) -> Any:
     return dict(value) if hasattr(value, "keys") else str(value)

@@ -14,6 +14,7 @@ import copy
 import datetime as dt
 import logging
 import re
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ from typing import Any
 from quaestor.jsons import as_json
 
 HIDDEN = "***"
+PASSING = 64  # tokens that are struck out by their value: those of the last weeks
 SHORTEST = 5  # characters of a secret that is struck out by its value: a shorter one stands in too many words
 FIELDS = ("symbol", "strategy", "side", "rule", "trigger", "state", "outcome", "line", "kind", "count", "seconds",
           "session", "error")  # fmt: skip
@@ -44,21 +46,44 @@ account: ContextVar[str] = ContextVar("account", default="")
 decision: ContextVar[uuid.UUID | None] = ContextVar("decision", default=None)
 
 _known: set[str] = set()
+_passing: dict[str, None] = {}  # values that are replaced in days, the newest last
 _pattern: re.Pattern[str] | None = None
+_knowing = threading.Lock()
 
 
-def know(secret: str) -> None:
-    """Strike this value out of whatever is logged from now on."""
+def know(secret: str, *, passing: bool = False) -> None:
+    """Strike this value out of whatever is logged from now on.
+
+    passing: one that is replaced every few days, such as a token. Of those the newest PASSING are struck out: a process
+    runs for months, each of them costs every line a microsecond, and an old one opens nothing.
+    """
     global _pattern  # noqa: PLW0603 - of the process, as its log is
-    if len(secret) >= SHORTEST and secret not in _known:
-        _known.add(secret)
-        _pattern = re.compile("|".join(re.escape(value) for value in sorted(_known, key=len, reverse=True)))
+    if len(secret) >= SHORTEST and secret not in _known and secret not in _passing:
+        with _knowing:
+            if not passing:
+                _known.add(secret)
+            else:
+                _passing[secret] = None
+                if len(_passing) > PASSING:
+                    del _passing[next(iter(_passing))]
+            _pattern = None  # made when it is needed: secrets come more often than texts that may hold them
+
+
+def _struck() -> re.Pattern[str]:
+    global _pattern  # noqa: PLW0603 - as above
+    pattern = _pattern
+    if pattern is None:
+        with _knowing:
+            values = sorted({*_known, *_passing}, key=len, reverse=True)
+            pattern = re.compile("|".join(map(re.escape, values)))
+            _pattern = pattern
+    return pattern
 
 
 def without_secrets(text: str) -> str:
     """The text, secrets struck out."""
-    if _pattern is not None:
-        text = _pattern.sub(HIDDEN, text)
+    if _known or _passing:
+        text = _struck().sub(HIDDEN, text)
     for looks, instead in LOOKS:
         text = looks.sub(instead, text)
     return text

@@ -19,7 +19,6 @@ from quaestor.coverage import Cell
 from quaestor.dividends import Dividend
 from quaestor.ledger import Booked, Equity, Lot, Relief
 from quaestor.lifecycle import Standing, adopted, commanded, told
-from quaestor.logs import know
 from quaestor.orders import Execution, Intent, OrderUpdate, State
 from quaestor.risk import Record, Refusal
 from quaestor.splits import Split
@@ -125,10 +124,11 @@ class Quotes(Protocol):
 
 @dataclass(frozen=True)
 class Account:
-    """What the broker says we own: cash in dollars, shares by symbol."""
+    """What the broker says we own: cash in dollars, shares by symbol; what a share cost, where the broker says it."""
 
     cash: Decimal
     positions: Mapping[str, Decimal]
+    costs: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 class Broker(Protocol):
@@ -180,35 +180,7 @@ class ReplayMarket(Protocol):
         ...
 
 
-# ── vault, alerts ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class Secret:
-    """A value out of the vault; its repr never shows it, nor, from then on, does any log of this process."""
-
-    name: str
-    version: str
-    value: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        know(self.value)
-
-
-class Vault(Protocol):
-    """Where secrets live (law 10). Blocks hold names; values are fetched when used."""
-
-    def get(self, name: str) -> Secret:
-        """The newest version; raises NotFound."""
-        ...
-
-    def set(self, name: str, value: str) -> Secret:
-        """Store a new version."""
-        ...
-
-    def names(self) -> list[str]:
-        """Names of all secrets."""
-        ...
+# ── alerts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 class Alerts(Protocol):
@@ -617,6 +589,10 @@ class BookStore(Protocol):
 
     async def settle(self, equity: Equity, positions: dict[str, Any], lease: Lease) -> None:
         """Keep a session's close. Raises LeaseHeld."""
+        ...
+
+    async def opened(self) -> dt.datetime | None:
+        """When the books were begun with what a real account held; None for books that began with a deposit of ours."""
         ...
 
     async def last_equity(self) -> Equity | None:

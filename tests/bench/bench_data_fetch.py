@@ -73,7 +73,7 @@ def _peak() -> float:
 def _source(address: str) -> Source:
     from quaestor import wiring
     from quaestor.config import AlpacaSection, MarketSection
-    from quaestor.ports import Secret
+    from quaestor.ports_secrets import Secret
 
     class Keys:
         def get(self, name: str) -> Secret:

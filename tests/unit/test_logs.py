@@ -16,7 +16,7 @@ import pytest
 from quaestor import logs
 from quaestor.doors.telemetry.logs import logging_to
 from quaestor.logs import without_secrets
-from quaestor.ports import Secret
+from quaestor.ports_secrets import Secret
 
 RUN, REF = uuid.UUID(int=1), uuid.uuid5(uuid.NAMESPACE_URL, "a decision")
 log = logging.getLogger("quaestor.test")
@@ -25,6 +25,7 @@ log = logging.getLogger("quaestor.test")
 @pytest.fixture(autouse=True)
 def _as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "_known", set())
+    monkeypatch.setattr(logs, "_passing", {})
     monkeypatch.setattr(logs, "_pattern", None)
 
 
@@ -133,3 +134,14 @@ def test_others_are_heard_from_warnings_on_and_all_is_as_before_afterwards(
     log.warning("afterwards")
     assert (list(logging.getLogger().handlers), logging.getLogger("quaestor").level) == before
     assert [line.split("  ")[-1] for line in shown.getvalue().splitlines()[:2]] == ["a warning", "ours"]
+
+
+def test_tokens_of_months_do_not_pile_up_and_what_lasts_is_never_forgotten() -> None:
+    """A pair of tokens comes every three days; a password is told once, when the process begins."""
+    logs.know("the-password-of-the-database")
+    tokens = [f"token-number-{number:04}" for number in range(500)]
+    for token in tokens:
+        logs.know(token, passing=True)
+    assert len(logs._passing) == logs.PASSING
+    assert logs.without_secrets(f"{tokens[-1]} {tokens[-logs.PASSING]}") == "*** ***"
+    assert logs.without_secrets("the-password-of-the-database") == "***"
