@@ -7,6 +7,7 @@ stop the others.
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import importlib.util
 import os
 import shutil
@@ -20,7 +21,9 @@ from typing import Literal
 from quaestor import wiring
 from quaestor.console import output
 from quaestor.console.output import Column
+from quaestor.custody.needs import needs
 from quaestor.errors import NotFound, PartMissing, QuaestorError
+from quaestor.operations.secrets import examine as examine_secrets
 
 Verdict = Literal["ok", "note", "fail"]
 OURS = ("quaestor", "flows", "tasks", "blocks", "deployments")
@@ -170,10 +173,16 @@ def _strategies(loaded: wiring.Loaded) -> Iterator[Finding]:
 
 
 def _vault(loaded: wiring.Loaded) -> Iterator[Finding]:
-    if not (loaded.home / "vault").exists():
-        yield Finding("vault", "ok", "local, empty")
+    """Whether it opens, and has what the configuration names; `quaestor secrets check` says more of each."""
+    vault, place = wiring.configured_vault(loaded), wiring.vault_place(loaded)
+    problem, verdicts = examine_secrets(vault, needs(loaded.config), dt.datetime.now(dt.UTC))
+    if problem:
+        yield Finding("vault", "fail", problem, "See the message; then `quaestor secrets check`.")
         return
-    yield Finding("vault", "ok", f"local, {len(wiring.configured_vault(loaded).names())} secrets")
+    wrong = [verdict.name for verdict in verdicts if not verdict.ok or verdict.problem]
+    seen = f"{place['kind']}, {len(verdicts)} secrets named" if verdicts else f"{place['kind']}, no secret is named"
+    seen += f"; look at {', '.join(wrong)}" if wrong else ""
+    yield Finding("vault", "note" if wrong else "ok", seen, "`quaestor secrets check`" if wrong else "")
 
 
 def _metadata(loaded: wiring.Loaded) -> Iterator[Finding]:

@@ -26,7 +26,7 @@ def quaestor(*arguments: str, environment: Mapping[str, str], typed: str = "") -
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(said), redirect_stderr(complained):
         for name, value in environment.items():
             patch.setenv(name, value)
-        patch.setattr(sys, "stdin", io.StringIO(typed))
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed.encode()), encoding="utf-8"))
         root.addHandler(warns)  # writes to standard error where nothing else is configured, as here pytest is
         try:
             code = main(arguments)

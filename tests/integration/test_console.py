@@ -253,10 +253,10 @@ def test_the_quick_commands_import_nothing_heavy(traded: Console, command: str) 
 
 
 def test_a_secret_is_stored_and_never_shown(traded: Console) -> None:
-    done = traded.process("vault", "set", "broker-token", typed="s3cr3t\n")
+    done = traded.process("secrets", "set", "broker-token", typed="s3cr3t\n")
     assert done.returncode == 0, done.stderr
     assert "s3cr3t" not in done.stdout + done.stderr
-    assert "broker-token" in traded.json("vault", "names")
+    assert "broker-token" in [secret["name"] for secret in traded.json("secrets", "list")]
     files = [path.read_bytes() for path in (traded.home / "vault").iterdir() if path.is_file()]
     assert not any(b"s3cr3t" in content for content in files)
 
@@ -287,7 +287,7 @@ def test_a_mistyped_command_is_answered_with_the_nearest(traded: Console) -> Non
 
 
 def test_a_secret_of_several_lines_is_kept_whole(traded: Console) -> None:
-    assert traded.run("vault", "set", "key", typed="one\ntwo\n").returncode == 0
+    assert traded.run("secrets", "set", "key", typed="one\ntwo\n").returncode == 0
     assert LocalVault(traded.home).get("key").value == "one\ntwo"
 
 
