@@ -37,7 +37,7 @@ async def _serve(loaded: wiring.Loaded, arguments: argparse.Namespace, symbols: 
     at = arguments.at.fixed() if arguments.at is not None else None
     now = clock(at, arguments.speed)
     kind, _, day = arguments.source.partition(":")
-    ticks = await _ticks(loaded, kind, day, symbols, now())
+    ticks = await recorded(loaded, kind, day, symbols, now())
     rate = arguments.rate or (RATE if kind == "synthetic" else 0.0)
     server = wiring.stream_server(arguments.vendor, ticks, rate=rate, clock=now, symbols=symbols)
     try:
@@ -59,7 +59,7 @@ async def _serve(loaded: wiring.Loaded, arguments: argparse.Namespace, symbols: 
         await server.stop()
 
 
-async def _ticks(loaded: wiring.Loaded, kind: str, day: str, symbols: Sequence[str], begins: int) -> Sequence[Tick]:
+async def recorded(loaded: wiring.Loaded, kind: str, day: str, symbols: Sequence[str], begins: int) -> Sequence[Tick]:
     """What is told: made up, recorded, or what the database has of a session."""
     if kind == "synthetic":
         return wiring.made_up(symbols)

@@ -1,10 +1,14 @@
-"""A broker in memory: the shared exchange over a simulated market, with its own disk, which survives our death."""
+"""A broker in memory: the shared exchange over a simulated market, with its own disk, which survives our death.
+
+Over recorded bars `close_session` trades a session at once. With a `clock` the market is live: quotes fill orders as
+they come (`on_quote`), times are the clock's, and the close only ends what was good for the day.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -14,7 +18,7 @@ from quaestor.calendar import session_close, session_open
 from quaestor.dividends import Dividend
 from quaestor.errors import BadInput, BrokerRejected
 from quaestor.exchange import Costs
-from quaestor.matching import Met, Working, meet
+from quaestor.matching import Met, Quote, Working, meet
 from quaestor.orders import (
     NAMESPACE,
     Execution,
@@ -45,6 +49,7 @@ class Exchange:
     orders: dict[str, tuple[Intent, OrderUpdate, bool]] = field(default_factory=dict)  # with: its stop was touched
     fills: list[Execution] = field(default_factory=list)
     halts: dict[str, str] = field(default_factory=dict)
+    quoted: set[str] = field(default_factory=set)  # symbols that a live market has told of
 
 
 class Quotes:
@@ -87,7 +92,17 @@ class Quotes:
 class Broker:
     """Implements `ports.Broker` and `ports.ReplayMarket`."""
 
-    def __init__(self, exchange: Exchange, alias: str, quotes: Quotes, costs: Costs) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        alias: str,
+        quotes: Quotes,
+        costs: Costs,
+        *,
+        clock: Callable[[], dt.datetime] | None = None,
+    ) -> None:
+        """clock: the time of a live market (None: a replay, in which orders come before the open)."""
+        self._clock = clock
         self._book = exchange
         self._alias = alias
         self._quotes = quotes
@@ -95,10 +110,14 @@ class Broker:
 
     async def submit(self, intent: Intent) -> OrderUpdate:
         """Accept an order, or answer with the one that came with this ref_id before."""
-        name = str(uuid.uuid5(NAMESPACE, f"{self._alias}\x1f{intent.ref_id}"))
+        return await self.place(intent, intent.ref_id)
+
+    async def place(self, intent: Intent, ref_id: uuid.UUID) -> OrderUpdate:
+        """The same under a ref_id that came over the wire; `Intent.ref_id` is not looked at."""
+        name = str(uuid.uuid5(NAMESPACE, f"{self._alias}\x1f{ref_id}"))
         if name in self._book.orders:
             return self._book.orders[name][1]
-        return await self._accept(name, intent.ref_id, intent)
+        return await self._accept(name, ref_id, intent)
 
     async def place_by_hand(
         self,
@@ -124,7 +143,7 @@ class Broker:
         if said:
             raise BrokerRejected(said)
         assert self._book.session is not None  # noqa: S101  # `_no` has seen one
-        at = session_open(self._book.session) - BEFORE_THE_OPEN
+        at = self._clock() if self._clock else session_open(self._book.session) - BEFORE_THE_OPEN
         terms = (intent.order_type, intent.limit_price, intent.stop_price)
         stands = (intent.symbol, intent.side, State.ACKED, intent.quantity, ZERO, None, at)
         update = OrderUpdate(name, ref_id, *stands, "", self._book.session, *terms)
@@ -135,18 +154,13 @@ class Broker:
         if (self._book.session, self._book.phase) != (intent.session, "open"):
             stands = f"{self._book.session} ({self._book.phase})"
             return f"The market stands at {stands}; an order for session {intent.session} is not accepted."
-        if await self._quotes.last_bar(intent.symbol, intent.session) is None:
+        known = intent.symbol in self._book.quoted
+        if not known and await self._quotes.last_bar(intent.symbol, intent.session) is None:
             return f"Unknown symbol {intent.symbol!r}."
         if intent.symbol in self._book.halts:
             return f"{intent.symbol} is halted: {self._book.halts[intent.symbol]}."
-        free = Promises(self._book.cash or ZERO, self._book.held)
-        for pair in self._promised():
-            most = max(promised for _, promised in pair)
-            order = pair[0][0]
-            if order.side is Side.SELL:
-                free.sold[order.symbol] = free.sold.get(order.symbol, ZERO) + most
-            else:
-                free.spent += most
+        spent, sold = await self.promised()
+        free = Promises(self._book.cash or ZERO, self._book.held, sold, spent)
         if intent.oco:
             free.legs = [self._leg(*each) for each in self._book.orders.values() if each[0].oco == intent.oco]
         return free.admit(intent, self._costs)
@@ -177,7 +191,7 @@ class Broker:
             raise BrokerRejected(f"The broker knows no order {broker_id!r}.")
         intent, update, touched = self._book.orders[broker_id]
         if not update.state.final:
-            at = session_open(intent.session if self._book.session is None else self._book.session)
+            at = self._clock() if self._clock else session_open(self._book.session or intent.session)
             self._book.orders[broker_id] = (intent, replace(update, state=State.CANCELED, updated_at=at), touched)
 
     async def orders(self, since: dt.date | None = None) -> list[OrderUpdate]:
@@ -198,12 +212,29 @@ class Broker:
         """Symbols that take no orders now."""
         return frozenset(self._book.halts)
 
+    async def promised(self) -> tuple[Decimal, dict[str, Decimal]]:
+        """What working orders may still take: dollars, and shares by symbol."""
+        spent, sold = ZERO, dict[str, Decimal]()
+        for pair in self._promised():
+            order, most = pair[0][0], max(promised for _, promised in pair)
+            if order.side is Side.SELL:
+                sold[order.symbol] = sold.get(order.symbol, ZERO) + most
+            else:
+                spent += most
+        return spent, sold
+
     # ── the market ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def fund(self, cash: Decimal) -> None:
         """Open the account with that cash, once."""
         if self._book.cash is None:
             self._book.cash = cash
+
+    async def pay(self, amount: Decimal) -> None:
+        """Money comes in, or with a negative amount goes out, without an order here."""
+        if self._book.cash is None:
+            raise self._no_account()
+        self._book.cash += amount
 
     async def clock(self) -> tuple[dt.date | None, str]:
         """Where the simulated clock stands."""
@@ -241,7 +272,9 @@ class Broker:
                 by_symbol.setdefault(intent.symbol, []).append((name, intent, update, touched))
         why = dict.fromkeys(by_symbol, "no trade in the session")
         for symbol, orders in by_symbol.items():
-            bar = await self._quotes.bar(symbol, session)
+            bar = (
+                None if self._clock else await self._quotes.bar(symbol, session)
+            )  # its quotes have traded by themselves
             if bar is not None and symbol not in book.halts:
                 why[symbol] = "not marketable in the session"
                 for met in meet([_working(*order) for order in orders], bar, self._costs):
@@ -251,15 +284,38 @@ class Broker:
                 self._ended(name, why[orders[0][1].symbol], session)
         book.phase = "closed"
 
-    def _met(self, met: Met, session: dt.date) -> None:
+    async def on_quote(
+        self, symbol: str, quote: Quote, at: dt.datetime, only: Collection[str] | None = None
+    ) -> list[Execution]:
+        """A live market moves: working orders of the symbol meet the quote; what traded.
+
+        only: of these orders (None: of all). Nothing happens while the session is closed or the symbol is halted.
+        """
+        book = self._book
+        book.quoted.add(symbol)
+        if book.session is None or book.phase != "open" or symbol in book.halts:
+            return []
+        orders = [
+            _working(name, *order)
+            for name, order in book.orders.items()
+            if order[0].symbol == symbol and not order[1].state.final and (only is None or name in only)
+        ]
+        before = len(book.fills)
+        for met in meet(orders, quote, self._costs):
+            self._met(met, book.session, at)
+        return book.fills[before:]
+
+    def _met(self, met: Met, session: dt.date, moment: dt.datetime | None = None) -> None:
+        """`moment`: within the session; else the whole of it has passed."""
         name = str(met.order.id)
         intent, update, _ = self._book.orders[name]
         if met.canceled:
-            at = session_close(session)
+            at = moment or session_close(session)
             update = replace(update, state=State.CANCELED, reason="the other leg of its pair traded", updated_at=at)
         elif met.quantity and met.price is not None:
-            at = session_open(session) if met.at_open else session_close(session)
-            update = self._filled(intent, update, met.quantity, met.price, session, at)
+            at = moment or (session_open(session) if met.at_open else session_close(session))
+            key = f"{moment.isoformat()} {update.filled}" if moment else session.isoformat()
+            update = self._filled(intent, update, met.quantity, met.price, session, at, key)
         self._book.orders[name] = (intent, update, met.triggered)
 
     def _ended(self, name: str, reason: str, session: dt.date) -> None:
@@ -271,11 +327,17 @@ class Broker:
             self._book.orders[name] = (intent, update, touched)
 
     def _filled(
-        self, intent: Intent, update: OrderUpdate, quantity: Decimal, price: Decimal, session: dt.date, at: dt.datetime
+        self,
+        intent: Intent,
+        update: OrderUpdate,
+        quantity: Decimal,
+        price: Decimal,
+        session: dt.date,
+        at: dt.datetime,
+        key: str,
     ) -> OrderUpdate:
         fee = self._costs.fee(intent.side, quantity, price, first=not update.filled)
-        key = str(uuid.uuid5(uuid.UUID(update.broker_id), session.isoformat()))
-        ids = (key, update.broker_id, update.ref_id)
+        ids = (str(uuid.uuid5(uuid.UUID(update.broker_id), key)), update.broker_id, update.ref_id)
         fill = Execution(*ids, intent.symbol, intent.side, quantity, price, fee, session, at)
         self._book.fills.append(fill)
         self._book.cash = (self._book.cash or ZERO) + fill.cash

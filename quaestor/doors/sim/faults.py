@@ -1,12 +1,13 @@
 """Faults: what a protocol server does wrong when it is told to, so that a client's manners can be seen.
 
-A fault names its kind, and where it strikes: a symbol, a part of the path, from which page on, and how often. The kinds
-either take the answer's place, or bend the rows in it:
+A fault names its kind, and where it strikes: a method, a symbol, a part of the path, from which page on, and how often.
+The kinds either take the answer's place, or bend the rows in it:
 
     status     answers `status` with `headers` (429 with Retry-After, 503, 401 …)
     html       a page for people, with status 200          truncated  half of the JSON, its length declared as such
     dropped    half of the announced bytes, then the end   hang       nothing, until the client leaves
     drip       a byte now and then, for ever               huge       more bytes than anyone asked for
+    lost       the work is done and the line cut: not a byte of the answer comes
     naive      times without a zone                        future     the last bar ten years ahead
     text       words for the opening price in every second bar; with every=True in each
     endless    always another page                         circle     a next page that is this one
@@ -29,7 +30,19 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 Kind = Literal[
-    "status", "html", "truncated", "dropped", "hang", "drip", "huge", "naive", "future", "text", "endless", "circle"
+    "status",
+    "html",
+    "truncated",
+    "dropped",
+    "hang",
+    "drip",
+    "huge",
+    "lost",
+    "naive",
+    "future",
+    "text",
+    "endless",
+    "circle",
 ]
 Row = dict[str, Any]
 HTML = "<!DOCTYPE html><html><body>Sign in to the guest network</body></html>"
@@ -47,10 +60,13 @@ class Fault:
     status: int = 503
     headers: Mapping[str, str] = field(default_factory=dict)
     every: bool = False
+    method: str = ""
+    words: Mapping[str, Any] | None = None  # the body of a status
 
-    def strikes(self, path: str, symbol: str, page: int) -> bool:
+    def strikes(self, path: str, symbol: str, page: int, method: str = "") -> bool:
         """Whether it is for this answer; counts."""
         mine = self.path in path and self.symbol in {"", symbol} and page >= self.page and self.times != 0
+        mine = mine and self.method in {"", method}
         if mine and self.times is not None:
             self.times -= 1
         return mine
@@ -83,7 +99,8 @@ class Vendor:
     def struck(self, request: Request, symbol: str, page: int = 1) -> dict[str, Fault]:
         """The faults of this answer, by kind."""
         self.asked.append(f"{request.url.path}?{request.url.query}")
-        return {each.kind: each for each in self.faults if each.strikes(request.url.path, symbol, page)}
+        path, method = request.url.path, request.method
+        return {each.kind: each for each in self.faults if each.strikes(path, symbol, page, method)}
 
     async def answer(self, request: Request, payload: Any, struck: Mapping[str, Fault]) -> Response:
         """The payload as JSON, after the latency; or what a fault makes of it."""
@@ -119,7 +136,7 @@ class Vendor:
 async def _replaced(kind: str, fault: Fault, body: bytes, request: Request) -> Response | None:
     match kind:
         case "status":
-            words = json.dumps({"message": f"status {fault.status} was asked for"})
+            words = json.dumps(fault.words or {"message": f"status {fault.status} was asked for"})
             return Response(words, fault.status, dict(fault.headers), "application/json")
         case "html":
             return Response(HTML, media_type="text/html")
@@ -130,6 +147,9 @@ async def _replaced(kind: str, fault: Fault, body: bytes, request: Request) -> R
             return StreamingResponse(_half(body), headers=length, media_type="application/json")
         case "hang":
             await _gone(request)
+        case "lost":
+            # The line is uvicorn's: whatever is sent afterwards goes nowhere.
+            request.receive.__self__.transport.abort()  # type: ignore[attr-defined]
         case "drip" | "huge":
             return StreamingResponse(_stream(kind, request), media_type="application/json")
     return None

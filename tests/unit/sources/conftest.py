@@ -14,10 +14,11 @@ import pytest
 
 from quaestor import bars, calendar
 from quaestor.dividends import Dividend
-from quaestor.doors import alpaca, robinhood
+from quaestor.doors import alpaca
 from quaestor.doors.alpaca import AlpacaSource
 from quaestor.doors.http import Carrier
 from quaestor.doors.robinhood import RobinhoodSource
+from quaestor.doors.robinhood.line import Line
 from quaestor.doors.sim.alpaca import AlpacaServer
 from quaestor.doors.sim.faults import Fault, Vendor
 from quaestor.doors.sim.robinhood import RobinhoodServer
@@ -75,14 +76,17 @@ class Site:
         waits = {"read": 0.4, "whole": 0.5} if silent else {"read": 30.0, "whole": 30.0}
         quick: dict[str, Any] = {"patience": Patience(3, 0.01, 0.02), **waits}
         quick |= {"secrets": ["the-key"], "base_url": self.url}
-        vendor, host = (self.name, {"Alpaca": alpaca.HOST, "Robinhood": robinhood.HOST}[self.name])
-        carrier = Carrier(vendor, [host], **(quick | settings))
-        if self.name == "Alpaca":
-            return AlpacaSource(carrier, lambda: ("key", "secret"), base_url=self.url, now=lambda: NOW)
-        return RobinhoodSource(carrier, lambda: "token", now=lambda: NOW)
+        if self.name == "Robinhood":
+            return RobinhoodSource(_line(**(quick | settings)), lambda: "token", now=lambda: NOW)
+        carrier = Carrier(self.name, [alpaca.HOST], **(quick | settings))
+        return AlpacaSource(carrier, lambda: ("key", "secret"), base_url=self.url, now=lambda: NOW)
 
     def wrong(self, *faults: Fault) -> None:
         self.server.faults[:] = faults
+
+
+def _line(*, read: float, whole: float, in_flight: int = 8, **settings: Any) -> Line:
+    return Line(None, timeout=read, whole=whole, in_flight=in_flight, per_minute=60_000, **settings)
 
 
 @pytest.fixture(scope="module")

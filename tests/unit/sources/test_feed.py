@@ -12,6 +12,8 @@ from pydantic import ValidationError
 
 from blocks import RecordedFeed
 from quaestor import wiring
+from quaestor.custody.tokens import AccessToken
+from quaestor.doors.sim.robinhood import Person
 from quaestor.errors import Permanent
 from tasks.ingest import source_of
 
@@ -35,8 +37,10 @@ async def test_the_feed_opens_alpaca_with_the_vaults_keys(at_alpaca: Any, tmp_pa
 
 
 async def test_the_feed_opens_robinhood_with_the_vaults_token(at_robinhood: Any, tmp_path: Path) -> None:
-    wiring.vault(tmp_path).set("robinhood-access-token", "token")
-    feed = RecordedFeed(source="robinhood", home=str(tmp_path), robinhood={"base_url": at_robinhood.url})
+    token = AccessToken.of(at_robinhood.server.auth.mint(Person())["access_token"], 1)
+    wiring.vault(tmp_path).set("rh-main-access", token.as_text())
+    at = {"base_url": at_robinhood.url, "login": "main"}
+    feed = RecordedFeed(source="robinhood", home=str(tmp_path), robinhood=at)
     with pytest.raises(Permanent, match="AAPL: Robinhood has 5m bars since"):
         await feed.open().history("AAPL", dt.date(2020, 1, 2), dt.date(2020, 1, 3), "5m")
     today = dt.datetime.now(dt.UTC).date()

@@ -31,7 +31,7 @@ async def test_a_split_before_the_window_does_not_touch_it_and_one_after_it_does
 
 async def test_an_announced_split_is_in_no_price_yet(at_robinhood: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     announced = Split("IBM", D(2026, 12, 1), Fraction(2))
-    monkeypatch.setattr(at_robinhood.server, "_splits", [announced])
+    monkeypatch.setattr(at_robinhood.server.history, "splits", [announced])
     history = await at_robinhood.source().history("IBM", START, END)
     assert history.bars["open"][0] == 100.0
     assert history.splits == ()
@@ -95,7 +95,7 @@ async def test_an_unknown_symbol_is_not_an_empty_history(at_robinhood: Any, caps
 
 
 async def test_a_stale_token_names_its_secret(at_robinhood: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(at_robinhood.server, "_token", "another")
+    monkeypatch.setattr(at_robinhood.server, "token", "another")
     with pytest.raises(BadConfig, match=r"answered 401: Invalid token\. .* shown: 'the-key'"):
         await at_robinhood.source().history("IBM", START, END)
 
