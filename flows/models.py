@@ -148,6 +148,18 @@ class UpkeepRequest(BaseModel):
     dry_run: bool = Field(False, description="Only say which partitions would be dropped by age.")
 
 
+class RefreshCredentialsRequest(BaseModel):
+    """What is to be done for the broker's login; no field takes a secret: Prefect keeps what is typed here."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    what: Literal["look", "refresh now", "seed"] = Field(
+        "look",
+        description="look: change the tokens where that is due or was asked for; refresh now: in any case; seed: log "
+        "in with the vault's user name and password, your phone at hand.",
+    )
+
+
 class BackfillRequest(BaseModel):
     """Which history to fetch, and what of it to fetch again."""
 

@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAVY = [
     f"tests/integration/{name}.py"
     for name in (
+        "custody/test_refresh_flow",
+        "live/test_edit_trigger_flow",
         "live/test_live_flow",
         "live/test_live_process",
         "live/test_soak",

@@ -64,7 +64,7 @@ def test_registering_again_changes_nothing(prefect_stack: Stack) -> None:
     named = {f"{kind} {name}": change for kind in MADE for name, change in done[kind].items()}
     assert named == dict.fromkeys(named, "unchanged")
     assert inventory(prefect_stack) == before
-    assert [len(before[kind]) for kind in ("blocks", "automations", "deployments")] == [7, 7, 11]
+    assert [len(before[kind]) for kind in ("blocks", "automations", "deployments")] == [8, 8, 12]
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,10 @@ def test_a_demo_is_not_joined_by_the_clock(prefect_stack: Stack) -> None:
     schedules = [one for row in prefect_stack.rows("/deployments/filter") for one in row["schedules"]]
     assert {one["slug"] for one in schedules} == {
         "after-the-close",
+        "before-the-day",
         "before-the-open",
         "during-the-session",
+        "in-the-evening",
         "after-the-report",
         "sunday-morning",
         "the-session",

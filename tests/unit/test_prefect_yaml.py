@@ -130,7 +130,7 @@ def test_the_chain_is_whole_and_each_link_hears_only_runs_of_the_chain() -> None
     for entry in DEPLOYMENTS:
         for trigger in _initialize_deployment_triggers(entry["name"], entry.get("triggers", [])):
             assert isinstance(trigger, DeploymentEventTrigger)
-            if "window" in entry["tags"]:
+            if {"window", "credentials"} & set(entry["tags"]):
                 continue
             assert "chain" in entry["tags"]
             assert trigger.match_related.root["prefect.resource.id"] == "prefect.tag.chain"
@@ -142,6 +142,12 @@ def test_the_chain_is_whole_and_each_link_hears_only_runs_of_the_chain() -> None
         "quaestor.execute.finished": "reconcile",
         "quaestor.reconcile.finished": "report",
     }
+
+
+def test_a_token_that_is_refused_starts_the_refresher_and_nothing_else() -> None:
+    hear = [entry for entry in DEPLOYMENTS if "quaestor.auth.refused" in str(entry.get("triggers"))]
+    assert [entry["entrypoint"] for entry in hear] == ["flows.refresh_credentials.refresh_credentials"]
+    assert not {"chain", "orders"} & set(hear[0]["tags"])
 
 
 def test_a_window_that_crashed_is_opened_again_as_it_was_but_not_in_a_storm() -> None:

@@ -13,7 +13,7 @@ import datetime as dt
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from quaestor.doors.postgres.sql import queries
@@ -85,7 +85,9 @@ class LeaseStore:
     async def _renew(self, lease: Lease, over: asyncio.Event) -> None:
         """Until it is over; a lost lease ends the renewing, and the next guarded write fails."""
         while not over.is_set() and await self._renewed(lease):
-            await asyncio.sleep(self._ttl.total_seconds() / 3)
+            with suppress(TimeoutError):  # a cancel that was swallowed must not leave it asleep for that long
+                async with asyncio.timeout(self._ttl.total_seconds() / 3):
+                    await over.wait()
 
     async def _renewed(self, lease: Lease) -> bool:
         """Whether the lease is still ours; a database that does not answer now may answer before it runs out."""

@@ -832,3 +832,76 @@ live_snapshot = Table(
     _time("at"),
     Column("state", JSON, nullable=False),
 )
+
+# ── custody ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+auth = Table(
+    "auth",
+    metadata,
+    _text("alias", primary_key=True),
+    _text("state"),
+    _time("since", nullable=True),
+    Column("seq", Integer, nullable=False, server_default="0"),
+    Column("held", Integer, nullable=False, server_default="0"),
+    Column("sent", Integer, nullable=False, server_default="0"),
+    Column("spent", Boolean, nullable=False, server_default="false"),
+    _time("issued_at", nullable=True),
+    _time("expires_at", nullable=True),
+    _time("due_at", nullable=True),
+    _time("last_refresh_at", nullable=True),
+    _time("again_at", nullable=True),
+    _time("cool_until", nullable=True),
+    _time("deadline", nullable=True),
+    Column("attempt", Uuid, nullable=True),
+    _text("back", default="unseeded"),
+    _text("reason", default=""),
+    _text("cure", default=""),
+    CheckConstraint(
+        "state in ('unseeded', 'seeding', 'awaiting_approval', 'active', 'refreshing', 'broken')", name="state"
+    ),
+    comment="How a login stands. No secret is in it; sent counts requests whose outcome nobody knows.",
+)
+
+auth_event = Table(
+    "auth_event",
+    metadata,
+    Column("number", BigInteger, Identity(always=True), primary_key=True),
+    _text("alias"),
+    _time("at", now=True),
+    _text("was"),
+    _text("state"),
+    _text("what"),
+    _text("by"),
+    comment="What happened to a login; append-only.",
+)
+Index("ix_auth_event_alias_number", auth_event.c.alias, auth_event.c.number)
+
+auth_request = Table(
+    "auth_request",
+    metadata,
+    _text("alias", primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    _text("by"),
+    _time("at", now=True),
+    comment="The broker refused the access token of that number; said once, however many were refused.",
+)
+
+auth_spool = Table(
+    "auth_spool",
+    metadata,
+    _text("alias", primary_key=True),
+    Column("seq", Integer, nullable=False),
+    _text("sealed"),
+    _time("at", now=True),
+    comment="New tokens, encrypted, that the vault does not take yet.",
+)
+
+auth_code = Table(
+    "auth_code",
+    metadata,
+    _text("alias", primary_key=True),
+    Column("attempt", Uuid, nullable=False),
+    _text("sealed"),
+    _time("at", now=True),
+    comment="A code that a person typed, encrypted, on its way to a login; gone when it is taken.",
+)
