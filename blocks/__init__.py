@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from blocks.alerts import Alerts
+from blocks.azure_key_vault import AzureKeyVault
 from blocks.database import QuaestorDatabase
 from blocks.local_vault import LocalVault
 from blocks.paper_broker import PaperBroker
 from blocks.recorded_feed import RecordedFeed
+from blocks.robinhood_broker import RobinhoodBroker
 from blocks.scale import Scale
 from blocks.trading_plan import TradingPlan
 
-__all__ = ["Alerts", "LocalVault", "PaperBroker", "QuaestorDatabase", "RecordedFeed", "Scale", "TradingPlan"]
+__all__ = [
+    "Alerts",
+    "AzureKeyVault",
+    "LocalVault",
+    "PaperBroker",
+    "QuaestorDatabase",
+    "RecordedFeed",
+    "RobinhoodBroker",
+    "Scale",
+    "TradingPlan",
+]

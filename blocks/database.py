@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prefect.blocks.core import Block
 from pydantic import Field, field_validator
 
-from blocks.fields import SOURCE
+from blocks.fields import SOURCE, VAULT, Vault
 
 if TYPE_CHECKING:
     from quaestor.doors.postgres.database import Database
@@ -42,6 +42,8 @@ class QuaestorDatabase(Block):
         default_factory=dict, description="Days that bars are kept, by timeframe; what is not named is kept for ever."
     )
 
+    vault: Vault = Field(default_factory=dict, description=VAULT)
+
     @field_validator("url")
     @classmethod
     def _no_password(cls, url: str) -> str:
@@ -61,5 +63,6 @@ class QuaestorDatabase(Block):
         from quaestor import wiring
 
         home = Path(self.home)
-        password = wiring.vault(home).get(self.password_secret).value if self.password_secret else None
+        secret = self.password_secret
+        password = wiring.vault_in(home, self.vault).get(secret).value if secret else None
         return wiring.open_database(home, self.url, password)

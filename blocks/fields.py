@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator
+
+from quaestor.config import VaultSection
 
 SOURCE = "https://github.com/quaestor/quaestor/blob/main/docs/blocks.md"  # each form's section there: #name
 
@@ -22,3 +24,12 @@ def _amount(value: str) -> str:
 
 
 Amount = Annotated[str, AfterValidator(_amount)]
+
+
+def _vault(said: dict[str, Any]) -> dict[str, Any]:
+    """As [vault] says it, checked; a form that says nothing means the local one."""
+    return VaultSection.model_validate(said).model_dump(mode="json")
+
+
+Vault = Annotated[dict[str, Any], AfterValidator(_vault)]
+VAULT = "Where secrets are, as in [vault]; empty is the local vault of the data folder."

@@ -11,7 +11,7 @@ from pydantic import Field
 from blocks.fields import SOURCE
 
 if TYPE_CHECKING:
-    from quaestor.ports import Vault
+    from quaestor.ports_secrets import SecretStore
 
 
 class LocalVault(Block):
@@ -33,7 +33,7 @@ class LocalVault(Block):
 
     home: str = Field(description="Data folder (QUAESTOR_HOME) that holds the encrypted file.")
 
-    def open(self) -> Vault:
+    def open(self) -> SecretStore:
         """The vault."""
         from quaestor import wiring
 

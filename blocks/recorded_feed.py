@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from prefect.blocks.core import Block
 from pydantic import Field, field_validator, model_validator
 
-from blocks.fields import SOURCE
+from blocks.fields import SOURCE, VAULT, Vault
 from quaestor.config import AlpacaSection, MarketSection, QualitySection, RobinhoodSection
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class RecordedFeed(Block):
     robinhood: dict[str, Any] = Field(
         default_factory=dict, description="How Robinhood is asked, as in [robinhood]; secrets by name."
     )
+    vault: Vault = Field(default_factory=dict, description=VAULT)
 
     quality: dict[str, Any] = Field(
         default_factory=dict, description="Limits of the quality gate by name; what is not named keeps its default."
@@ -82,7 +83,7 @@ class RecordedFeed(Block):
         from quaestor import wiring
 
         alpaca, robinhood = AlpacaSection(**self.alpaca), RobinhoodSection(**self.robinhood)
-        vault = wiring.vault(Path(self.home)) if self.home else None
+        vault = wiring.vault_in(Path(self.home), self.vault) if self.home else None
         return wiring.market_source(self._market(), self.folder, alpaca, robinhood, vault)
 
     def gate(self) -> QualitySection:

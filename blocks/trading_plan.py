@@ -37,6 +37,9 @@ class TradingPlan(Block):
     account: str = Field(
         default="paper", pattern=r"^[a-z][a-z0-9_-]{0,30}$", description="Alias of the account; never its number."
     )
+    broker: Literal["paper", "robinhood", "robinhood-agentic", "robinhood-crypto"] = Field(
+        default="paper", description="Who gets the orders; all but 'paper' trade in the live run alone."
+    )
     cash: Amount = Field(default="100000.00", description="Opening deposit of a paper account, dollars.")
     symbols: list[str] = Field(min_length=1, description="The universe that may be traded.")
     strategies: list[dict[str, Any]] = Field(

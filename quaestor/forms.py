@@ -24,10 +24,12 @@ def forms(config: Config, home: Path, base: Path) -> dict[str, Form]:
     """
     account, market, strategies = config.account, config.market, config.strategies
     return {
+        **_azure(config, base),
         "quaestor-database": {
             "home": str(home),
             "url": config.database.url,
             "password_secret": config.database.password_secret,
+            "vault": _vault(config, base),
             "keep": dict(config.database.keep),
         },
         "quaestor-paper-broker": {"account": account.alias, **_texts(config.paper.model_dump())},
@@ -39,7 +41,16 @@ def forms(config: Config, home: Path, base: Path) -> dict[str, Form]:
             "aliases": market.aliases,
             "alpaca": config.alpaca.model_dump(mode="json"),
             "robinhood": config.robinhood.model_dump(mode="json"),
+            "vault": _vault(config, base),
             "quality": config.quality.model_dump(mode="json"),
+        },
+        "quaestor-robinhood-broker": {
+            "account": account.alias,
+            "home": str(home),
+            "symbols": list(market.symbols),
+            "aliases": market.aliases,
+            "robinhood": config.robinhood.model_dump(mode="json"),
+            "vault": _vault(config, base),
         },
         "quaestor-local-vault": {"home": str(home)},
         "quaestor-alerts": {"home": str(home), "console": config.alerts.console, "file": config.alerts.file},
@@ -51,6 +62,7 @@ def forms(config: Config, home: Path, base: Path) -> dict[str, Form]:
         },
         "quaestor-trading-plan": {
             "account": account.alias,
+            "broker": config.broker.kind,
             "cash": str(account.cash),
             "symbols": list(market.symbols),
             "strategies": [use.model_dump(mode="json") for use in strategies.use],
@@ -59,6 +71,23 @@ def forms(config: Config, home: Path, base: Path) -> dict[str, Form]:
             "risk": config.risk.model_dump(mode="json"),
             "on_cancel": config.live.on_cancel,
         },
+    }
+
+
+def _vault(config: Config, base: Path) -> Form:
+    """Where secrets are, with a certificate's full path."""
+    said = config.vault.model_dump(mode="json")
+    return said | {"certificate": str(base / said["certificate"]) if said["certificate"] else ""}
+
+
+def _azure(config: Config, base: Path) -> dict[str, Form]:
+    """The form of an Azure Key Vault, where that is the vault."""
+    said = config.vault
+    if said.kind != "azure":
+        return {}
+    form = {"url": said.url, "identity": said.credential, "client_id": said.client_id}
+    return {
+        "quaestor-azure-key-vault": {**form, "certificate": str(base / said.certificate) if said.certificate else ""}
     }
 
 

@@ -71,14 +71,20 @@ def feed(
     return Stream(_dialect(loaded, now), channels=channels, due=due, timing=Timing(data=said.mute))
 
 
-def live_feed(loaded: Loaded, now: Callable[[], int], url: str = "", database: Database | None = None) -> Feed | None:
-    """The configured feed; None where none is. `url`: in the place of the configured address."""
+def live_feed(
+    loaded: Loaded,
+    now: Callable[[], int],
+    url: str = "",
+    database: Database | None = None,
+    poll: QuotePoll | None = None,
+) -> Feed | None:
+    """The configured feed; None where none is. url: instead of the configured address; poll: the broker's quotes."""
     said = loaded.config.feed
     if said.kind == "none":
         return None
     if url:
         loaded = fed_at(loaded, url)
-    return feed(loaded, now, database=database)
+    return feed(loaded, now, database=database, poll=poll)
 
 
 def fed_at(loaded: Loaded, url: str) -> Loaded:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from quaestor.config import AlpacaSection, MarketSection, QualitySection, RobinhoodSection
+from quaestor.custody.tokens import AccessToken, Names
 from quaestor.errors import BadConfig
 from quaestor.symbols import Symbology
 from quaestor.wiring.configuration import Loaded
@@ -21,8 +22,10 @@ from quaestor.wiring.vaults import configured_vault
 if TYPE_CHECKING:
     from quaestor.doors.http import Carrier
     from quaestor.doors.postgres.database import Database
+    from quaestor.doors.robinhood.line import Line
     from quaestor.operations.ingest import Intake
-    from quaestor.ports import Alerts, Source, Vault
+    from quaestor.ports import Alerts, Source
+    from quaestor.ports_secrets import SecretStore
 
 
 def source(kind: str, folder: str | Path = "") -> Source:
@@ -36,7 +39,7 @@ def market_source(
     folder: str | Path = "",
     alpaca: AlpacaSection | None = None,
     robinhood: RobinhoodSection | None = None,
-    vault: Vault | None = None,
+    vault: SecretStore | None = None,
 ) -> Source:
     """Where history comes from; secrets of vendors are fetched out of `vault` at each call."""
     match market.source:
@@ -57,7 +60,13 @@ def configured_source(loaded: Loaded) -> Source:
     """The configured source of history."""
     config, market = loaded.config, loaded.config.market
     folder = loaded.resolve(market.folder) if market.folder else ""
-    return market_source(market, folder, config.alpaca, config.robinhood, configured_vault(loaded))
+    return market_source(market, folder, config.alpaca, robinhood_section(loaded), configured_vault(loaded))
+
+
+def robinhood_section(loaded: Loaded) -> RobinhoodSection:
+    """How Robinhood is asked, with the login named: the account's alias where none is."""
+    said = loaded.config.robinhood
+    return said.model_copy(update={"login": said.login or loaded.config.account.alias})
 
 
 def fed_by(loaded: Loaded, source: str | None) -> Loaded:
@@ -110,14 +119,31 @@ def _robinhood(said: RobinhoodSection, aliases: Mapping[str, str], secret: Calla
     from quaestor.doors import robinhood
     from quaestor.ports import Capabilities
 
-    name, per_second = said.access_token_secret, said.requests_per_minute / 60
-    names = (name,) if name else ()
-    carrier = _carrier("Robinhood", robinhood.HOST, names, said.base_url, said.in_flight, per_second)
+    name = Names(said.login).access if said.login else ""
     return robinhood.RobinhoodSource(
-        carrier,
-        lambda: secret(name) if name else "",
-        capabilities=Capabilities(tuple(robinhood.PAIRS), robinhood.MOST, per_second, said.in_flight, beside=2),
+        robinhood_line(said),
+        lambda: AccessToken.read(secret(name), name).value if name else "",
+        capabilities=Capabilities(
+            tuple(robinhood.PAIRS), robinhood.MOST, said.requests_per_minute / 60, said.in_flight, beside=2
+        ),
         symbology=Symbology("Robinhood", aliases=aliases),
+    )
+
+
+@lru_cache(maxsize=8)
+def robinhood_line(said: RobinhoodSection) -> Line:
+    """One for all who ask Robinhood for a login from this process: its pace is theirs together."""
+    from quaestor.doors.robinhood.line import Line
+
+    return Line(
+        None,
+        base_url=said.base_url,
+        timeout=said.timeout,
+        app_version=said.app_version,
+        in_flight=said.in_flight,
+        per_minute=said.requests_per_minute,
+        spacing=said.order_spacing,
+        secrets=(Names(said.login).access,) if said.login else (),
     )
 
 
@@ -131,7 +157,7 @@ def _carrier(
     return http.Carrier(vendor, [host], secrets=secrets, base_url=base_url, in_flight=in_flight, per_second=per_second)
 
 
-def _secrets(vault: Vault | None) -> Callable[[str], str]:
+def _secrets(vault: SecretStore | None) -> Callable[[str], str]:
     def value(name: str) -> str:
         if vault is None:
             raise BadConfig(f"The secret {name!r} is asked for, but no data folder with a vault is named.")

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quaestor.custody.tokens import Names
 from quaestor.exchange import Costs
+from quaestor.symbols import Symbology
 from quaestor.wiring.configuration import Loaded, home
-from quaestor.wiring.databases import configured_database, quotes, signal_store
-from quaestor.wiring.telling import configured_alerts
+from quaestor.wiring.databases import quotes, signal_store
+from quaestor.wiring.sources import robinhood_line, robinhood_section
+from quaestor.wiring.vaults import configured_vault
 
 if TYPE_CHECKING:
+    from quaestor.config import RobinhoodSection
     from quaestor.doors.postgres.database import Database
     from quaestor.doors.postgres.reads import Reads
+    from quaestor.doors.robinhood.broker import RobinhoodBroker
     from quaestor.operations.session import Floor
-    from quaestor.ports import Alerts
+    from quaestor.ports import Alerts, ReplayMarket
+    from quaestor.ports_secrets import AccessTokens, SecretStore
 
 
 def paper_broker(database: Database, alias: str, costs: Costs, faults: Decimal = Decimal(0), seed: int = 0) -> Any:
@@ -37,8 +42,35 @@ def paper_broker(database: Database, alias: str, costs: Costs, faults: Decimal =
     return FaultyMarket(broker, Seeded(float(faults), seed), asyncio.sleep)
 
 
-def floor(database: Database, account: str, broker: Any, told: Alerts) -> Floor:
-    """All doors of a trading session."""
+def robinhood_broker(loaded: Loaded, tokens: AccessTokens) -> RobinhoodBroker:
+    """Robinhood's door for the configured account; it is a `ports.Broker` and a `ports_live.QuotePoll`."""
+    market = loaded.config.market
+    return robinhood_door(robinhood_section(loaded), tokens, configured_vault(loaded), market.symbols, market.aliases)
+
+
+def robinhood_door(
+    said: RobinhoodSection,
+    tokens: AccessTokens,
+    vault: SecretStore,
+    symbols: Sequence[str],
+    aliases: Mapping[str, str] | None = None,
+) -> RobinhoodBroker:
+    """The same as it is told. The account's number is fetched out of the vault when it is used first."""
+    from quaestor.doors.robinhood.broker import RobinhoodBroker
+
+    line = robinhood_line(said)
+    line.tokens = tokens
+    return RobinhoodBroker(
+        line,
+        lambda: vault.get(Names(said.login).account).value,
+        universe=symbols,
+        form_version=said.order_form_version,
+        symbology=Symbology("Robinhood", aliases=aliases or {}),
+    )
+
+
+def floor(database: Database, account: str, broker: Any, told: Alerts, market: ReplayMarket | None = None) -> Floor:
+    """All doors of a trading session; the broker is its own market where no other is named."""
     from quaestor.doors.holder import gone
     from quaestor.doors.postgres.activity import ActivityStore
     from quaestor.doors.postgres.books import BookStore
@@ -55,18 +87,8 @@ def floor(database: Database, account: str, broker: Any, told: Alerts) -> Floor:
         control=Switch(ControlStore(database), home()),
         alerts=told,
         broker=broker,
-        market=broker,
+        market=market or broker,
     )
-
-
-@asynccontextmanager
-async def configured_floor(loaded: Loaded, *, create: bool = True) -> AsyncIterator[Floor]:
-    """All doors of a trading session, open; `create` as for `configured_database`."""
-    config = loaded.config
-    async with configured_database(loaded, create=create) as database:
-        paper = config.paper
-        broker = paper_broker(database, config.account.alias, paper.costs, paper.faults, paper.faults_seed)
-        yield floor(database, config.account.alias, broker, configured_alerts(loaded))
 
 
 def holder(role: str) -> str:

@@ -1,30 +1,83 @@
-"""Secrets: the vault of the data folder, and how the database's password comes to lie in it."""
+"""Secrets: the vault of the data folder or an Azure Key Vault, and how the database's password comes to lie in it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from quaestor.config import Config
+from quaestor.config import Config, VaultSection
+from quaestor.errors import BadConfig
 from quaestor.wiring.configuration import Loaded
 
 if TYPE_CHECKING:
-    from quaestor.ports import Vault
+    from quaestor.doors.env_file import EnvFile
+    from quaestor.doors.sim.keyvault import KeyVaultServer
+    from quaestor.ports_secrets import SecretStore
 
 
 DATABASE_PASSWORD = "database-password"  # noqa: S105  # the secret's name in the vault
 
 
-def vault(home: Path, *, use_keyring: bool = False) -> Vault:
+def vault(home: Path, *, use_keyring: bool = False) -> SecretStore:
     """The local vault."""
     from quaestor.doors.vault_local import LocalVault
 
     return LocalVault(home, use_keyring=use_keyring)
 
 
-def configured_vault(loaded: Loaded) -> Vault:
+def azure_vault(said: VaultSection) -> SecretStore:
+    """An Azure Key Vault. Its client is kept in the object: open it once, for as long as it is used."""
+    from quaestor.doors.vault_azure import AzureKeyVault
+
+    return AzureKeyVault(said.url, credential=said.credential, client_id=said.client_id, certificate=said.certificate)
+
+
+def key_vault_server() -> KeyVaultServer:
+    """A protocol server of Azure Key Vault; the machine's own identity may do all there."""
+    from quaestor.doors.sim.keyvault import KeyVaultServer
+
+    return KeyVaultServer()
+
+
+def configured_vault(loaded: Loaded) -> SecretStore:
     """The configured vault."""
-    return vault(loaded.home, use_keyring=loaded.config.vault.key == "keyring")
+    said = loaded.config.vault
+    shown = str(loaded.resolve(said.certificate)) if said.certificate else ""
+    return _opened(loaded.home, said.model_copy(update={"certificate": shown}))
+
+
+def vault_in(home: Path, said: Mapping[str, Any]) -> SecretStore:
+    """The vault as a form says it; `home`: the data folder, of a local one."""
+    return _opened(home, VaultSection.model_validate(said))
+
+
+def _opened(home: Path, said: VaultSection) -> SecretStore:
+    return azure_vault(said) if said.kind == "azure" else vault(home, use_keyring=said.key == "keyring")
+
+
+def vault_place(loaded: Loaded) -> dict[str, str]:
+    """Which vault it is, and where, for people."""
+    said = loaded.config.vault
+    where = said.url if said.kind == "azure" else str(loaded.home / "vault")
+    return {"kind": said.kind, "where": where}
+
+
+def rotate_vault_key(loaded: Loaded) -> None:
+    """Give the local vault a new key; raises BadConfig where the vault is another's."""
+    from quaestor.doors.vault_local import LocalVault
+
+    said = loaded.config.vault
+    if said.kind != "local":
+        raise BadConfig("An Azure Key Vault changes its own keys: only a local vault has one that we keep.")
+    LocalVault(loaded.home, use_keyring=said.key == "keyring").rotate_key()
+
+
+def env_file(path: Path) -> EnvFile:
+    """A file of environment variables, as it is now."""
+    from quaestor.doors.env_file import EnvFile
+
+    return EnvFile(path)
 
 
 def shareable(loaded: Loaded) -> Config:
@@ -34,7 +87,8 @@ def shareable(loaded: Loaded) -> Config:
     url, password = without_password(loaded.config.database.url)
     if password is None:
         return loaded.config
-    database = loaded.config.database.model_copy(update={"url": url, "password_secret": DATABASE_PASSWORD})
+    secret = DATABASE_PASSWORD if password else ""  # an empty one is none
+    database = loaded.config.database.model_copy(update={"url": url, "password_secret": secret})
     return loaded.config.model_copy(update={"database": database})
 
 
@@ -43,7 +97,7 @@ def keep_password(loaded: Loaded) -> None:
     from quaestor.doors.postgres.database import without_password
 
     _, password = without_password(loaded.config.database.url)
-    if password is not None:
+    if password:
         configured_vault(loaded).set(DATABASE_PASSWORD, password)
 
 

@@ -34,19 +34,22 @@ LIMIT, STOP = OrderType.LIMIT, OrderType.STOP
 
 @dataclass
 class Stage:
-    """A broker, an account of 100,000 dollars, and a market in AAPL that opens at 100, ranges from 95 to 105.
+    """A broker, an account of 100,000 dollars, and a market in `symbol` that opens at 100, ranges from 95 to 105.
 
-    `session` takes orders; `trade` ends it; `reopen` opens the broker anew, as a process that was killed would.
+    `session` takes orders; `trade` ends it; `reopen` opens the broker anew, as a process that was killed would;
+    `ended`: what the broker says of an order for a day that is over.
     """
 
     broker: Broker
     session: dt.date
     trade: Callable[[], Awaitable[None]]
     reopen: Callable[[], Broker]
+    symbol: str = "AAPL"
+    ended: State = State.EXPIRED
     base: Intent = field(init=False)
 
     def __post_init__(self) -> None:
-        self.base = Intent("main", "m", "AAPL", self.session, "cause", Side.BUY, D(100), D(100))
+        self.base = Intent("main", "m", self.symbol, self.session, "cause", Side.BUY, D(100), D(100))
 
     def order(self, quantity: int = 100, side: Side = Side.BUY, **changes: Any) -> Intent:
         return replace(self.base, quantity=D(quantity), side=side, **changes)
@@ -61,7 +64,8 @@ class BrokerContract:
     async def test_an_accepted_order_is_listed_as_it_was_answered(self, stage: Stage) -> None:
         intent = stage.limit("99.00")
         update = await stage.broker.submit(intent)
-        assert (update.ref_id, update.symbol, update.side, update.quantity) == (intent.ref_id, "AAPL", Side.BUY, D(100))
+        named = (update.ref_id, update.symbol, update.side, update.quantity)
+        assert named == (intent.ref_id, stage.symbol, Side.BUY, D(100))
         assert (update.state, update.filled) == (State.ACKED, D(0))
         assert await stage.broker.orders() == [update]
 
@@ -91,7 +95,7 @@ class BrokerContract:
         assert (order.state, order.filled, order.average_price) == (State.FILLED, D(100), fill.price)
         account = await stage.broker.account()
         assert account.cash == before.cash + fill.cash
-        assert dict(account.positions) == {"AAPL": D(100)}
+        assert dict(account.positions) == {stage.symbol: D(100)}
 
     async def test_a_working_order_is_canceled_and_one_that_is_done_is_left_alone(self, stage: Stage) -> None:
         resting = await stage.broker.submit(stage.limit("90.00", time_in_force=TimeInForce.GTC))
@@ -106,13 +110,13 @@ class BrokerContract:
         await stage.broker.submit(stage.limit("90.00"))
         await stage.broker.submit(stage.limit("90.00", leg=1, time_in_force=TimeInForce.GTC))
         await stage.trade()
-        assert [update.state for update in await stage.broker.orders()] == [State.EXPIRED, State.ACKED]
+        assert [update.state for update in await stage.broker.orders()] == [stage.ended, State.ACKED]
 
     async def test_a_stop_trades_once_it_is_touched(self, stage: Stage) -> None:
         await stage.broker.submit(stage.order(order_type=STOP, stop_price=D(104)))
         await stage.broker.submit(stage.order(order_type=STOP, stop_price=D(106), leg=1))
         await stage.trade()
-        assert [update.state for update in await stage.broker.orders()] == [State.FILLED, State.EXPIRED]
+        assert [update.state for update in await stage.broker.orders()] == [State.FILLED, stage.ended]
         assert [fill.price >= 104 for fill in await stage.broker.executions()] == [True]
 
     async def test_listings_are_whole_and_the_same_in_a_process_that_comes_later(self, stage: Stage) -> None:

@@ -12,7 +12,7 @@ from prefect.testing.standard_test_suites import BlockStandardTestSuite
 from pydantic import SecretBytes, SecretStr, ValidationError
 
 import blocks
-from blocks import PaperBroker, QuaestorDatabase, RecordedFeed, TradingPlan
+from blocks import AzureKeyVault, PaperBroker, QuaestorDatabase, RecordedFeed, TradingPlan
 from deployments.register import blocks_from
 from quaestor.config import parse
 from quaestor.errors import BadConfig
@@ -25,12 +25,14 @@ HOME, BASE = Path("/data"), Path("/etc/quaestor")
 # type has to be written again. New fields need defaults, or flows cannot load the old ones.
 CHECKSUMS = {
     "quaestor-alerts": "9c1bf537a0ca1f79",
+    "quaestor-azure-key-vault": "2a133c4f019b20b4",
     "quaestor-local-vault": "736a544e02a6aedc",
     "quaestor-paper-broker": "6d3c7b47afa1361b",
-    "quaestor-database": "22ff1f02098870df",
-    "quaestor-recorded-feed": "2a20166420ff7924",
+    "quaestor-database": "8baa6b1e6ad740cd",
+    "quaestor-recorded-feed": "47f2418acb6ef14a",
+    "quaestor-robinhood-broker": "b09fd1ff2b5684ad",
     "quaestor-scale": "dd45450214a15bfb",
-    "quaestor-trading-plan": "f34c15f65b43fc97",
+    "quaestor-trading-plan": "d1e6086e853c022f",
 }
 
 
@@ -106,10 +108,20 @@ def test_files_need_a_folder() -> None:
 
 
 def test_the_configuration_fills_every_field_of_every_form() -> None:
-    filled = forms(parse(""), HOME, BASE)
+    filled = forms(parse('[vault]\nkind = "azure"\nurl = "https://v.vault.azure.net"\n'), HOME, BASE)
     assert {one._block_type_slug: set(one.model_fields) for one in CLASSES} == {
         slug: set(form) for slug, form in filled.items()
     }
+
+
+def test_the_form_of_an_azure_key_vault_is_there_where_that_is_the_vault() -> None:
+    assert "quaestor-azure-key-vault" not in forms(parse(""), HOME, BASE)
+    config = parse('[vault]\nkind = "azure"\nurl = "https://v.vault.azure.net"\ncertificate = "own.pem"\n')
+    block = next(one for one in blocks_from(config, HOME, BASE) if isinstance(one, AzureKeyVault))
+    assert (block.url, block.identity, block.certificate) == (config.vault.url, "managed", "/etc/quaestor/own.pem")
+    assert repr(block.open()) == "AzureKeyVault('https://v.vault.azure.net')"
+    with pytest.raises(ValidationError, match=r"write https://NAME\.vault\.azure\.net"):
+        AzureKeyVault(url="v")
 
 
 def test_blocks_say_what_the_configuration_says() -> None:

@@ -235,7 +235,7 @@ def test_the_configured_source_says_what_it_can(
     assert (source.name, can.timeframes, can.requests_per_second) == (name, timeframes, per_second)
 
 
-@pytest.mark.parametrize(("market", "secret"), [("alpaca", "alpaca-key"), ("robinhood", "robinhood-access-token")])
+@pytest.mark.parametrize(("market", "secret"), [("alpaca", "alpaca-key"), ("robinhood", "rh-paper-access")])
 async def test_a_vendors_secret_is_fetched_when_it_is_used(home: Path, market: str, secret: str) -> None:
     file = home / "quaestor.toml"
     file.write_text(f"[market]\nsource = {market!r}\n[{market}]\nbase_url = 'http://127.0.0.1:9'\n")

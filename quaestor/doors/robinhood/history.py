@@ -16,7 +16,6 @@ from __future__ import annotations
 import datetime as dt
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from robin_stocks.robinhood import globals as library
@@ -25,6 +24,8 @@ from robin_stocks.robinhood import helper, stocks
 from quaestor import fetching, pages, splits
 from quaestor.bars import DAILY, PRICES
 from quaestor.calendar import NEW_YORK
+from quaestor.doors.robinhood import hours
+from quaestor.doors.robinhood.wire import HOST
 from quaestor.errors import BadInput, NotFound
 from quaestor.fetching import Fetcher
 from quaestor.pages import Pages, Window
@@ -35,7 +36,6 @@ from quaestor.symbols import Symbology
 if TYPE_CHECKING:
     import polars as pl
 
-HOST = "api.robinhood.com"
 FIELDS = {
     "start": "begins_at",
     **{name: f"{name}_price" for name in PRICES},
@@ -132,7 +132,9 @@ class RobinhoodSource:
             )
         found = helper.request_get(f"https://{HOST}/instruments/{instrument}/splits/", "pagination")
         _refuse_nothing(found, symbol)
-        return sorted(split for split in (_split(symbol, each) for each in found) if split.session <= self._today())
+        return sorted(
+            split for split in (hours.split(symbol, each) for each in found) if split.session <= self._today()
+        )
 
 
 def _bars(theirs: str, window: Window, span: str) -> pl.DataFrame:
@@ -171,13 +173,3 @@ def _as_traded(bars: pl.DataFrame, done: Sequence[Split]) -> pl.DataFrame:
         factor = factor * pl.when(pl.col("session") < split.session).then(float(split.ratio)).otherwise(1.0)
     prices = [pl.when(factor != 1).then((pl.col(p) * factor).round(4)).otherwise(pl.col(p)).alias(p) for p in PRICES]
     return bars.with_columns(*prices, (pl.col("volume") / factor).round().cast(pl.Int64).alias("volume"))
-
-
-def _split(symbol: str, each: Mapping[str, Any]) -> Split:
-    try:
-        ratio = Fraction(str(each["multiplier"])) / Fraction(str(each["divisor"]))
-        if ratio <= 0:
-            raise ValueError(f"a ratio of {ratio}")
-        return Split(symbol, dt.date.fromisoformat(each["execution_date"]), ratio)
-    except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-        raise BadInput(f"{symbol}: Robinhood tells of a split that cannot be read ({error!r}).") from error
