@@ -12,13 +12,25 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from pydantic import ValidationError
 
-from blocks import Alerts, LocalVault, PaperBroker, QuaestorDatabase, RecordedFeed, Scale, TradingPlan
+from blocks import (
+    Alerts,
+    AzureKeyVault,
+    LocalVault,
+    PaperBroker,
+    QuaestorDatabase,
+    RecordedFeed,
+    RobinhoodBroker,
+    Scale,
+    TradingPlan,
+)
 from quaestor import wiring
+from quaestor.config import RobinhoodSection
 from quaestor.doors.postgres.database import Database
 from quaestor.errors import BadConfig, PartMissing, Temporary
 from quaestor.forms import NAME
 from quaestor.operations.session import Floor
 from quaestor.ports import Run
+from quaestor.ports_secrets import AccessTokens
 
 T = TypeVar("T")
 
@@ -30,10 +42,11 @@ class Desk:
     database: QuaestorDatabase
     broker: PaperBroker
     feed: RecordedFeed
-    vault: LocalVault
+    vault: LocalVault | AzureKeyVault
     alerts: Alerts
     trading: TradingPlan
     scale: Scale
+    robinhood: RobinhoodBroker | None = None  # where the plan's orders go there
 
     @property
     def account(self) -> str:
@@ -70,17 +83,35 @@ class Desk:
 
     def on(self, database: Database) -> Floor:
         """The same, over a database that is already open."""
-        return wiring.floor(database, self.account, self.broker.open(database), self.alerts.open())
+        told = self.alerts.open()
+        if self.trading.broker == "paper":
+            return wiring.floor(database, self.account, self.broker.open(database), told)
+        if self.robinhood is None:
+            raise BadConfig(
+                f"Orders go through {self.trading.broker!r}, which the live run alone asks: `quaestor live run`, and "
+                "`quaestor reconcile` to compare."
+            )
+        broker = self.robinhood.open(self._tokens(database))
+        return wiring.real_floor(database, self.account, broker, told)
+
+    def _tokens(self, database: Database) -> AccessTokens:
+        """What the broker's login lets in; a token that is refused starts the flow that changes it."""
+        login = RobinhoodSection.model_validate(self.feed.robinhood).login or self.account
+        return wiring.access_tokens(self.vault.open(), login, database.uri, f"flow:{self.account}")
 
 
 async def open_desk() -> Desk:
     """Load every form by name; a missing one says that `python -m deployments.register` must run."""
     forms = (QuaestorDatabase, PaperBroker, RecordedFeed, LocalVault, Alerts, TradingPlan, Scale)
     try:
-        loaded = await together(form.aload(NAME) for form in forms)
+        desk = Desk(*await together(form.aload(NAME) for form in forms))
+        if desk.database.vault["kind"] == "azure":
+            desk = replace(desk, vault=await AzureKeyVault.aload(NAME))
+        if desk.trading.broker == "robinhood":
+            desk = replace(desk, robinhood=await RobinhoodBroker.aload(NAME))
     except ValueError as error:  # what Prefect says of a block that is not there
         raise PartMissing(f"{error} Run `python -m deployments.register` (or `make up`).") from error
-    return Desk(*loaded)
+    return desk
 
 
 async def together(work: Iterable[Awaitable[T]]) -> list[T]:

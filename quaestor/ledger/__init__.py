@@ -39,7 +39,7 @@ from quaestor.ledger.equity import Equity, value
 from quaestor.ledger.fills import book_fill
 from quaestor.ledger.journal import CENT, MONEY, SHARE, ZERO, Booked, Entry, Lot, Posting, shares
 from quaestor.ledger.relief import FIFO, Relief, specific
-from quaestor.ledger.transfers import book_fee, deposit, shares_in, shares_out, withdrawal
+from quaestor.ledger.transfers import book_fee, deposit, opening, shares_in, shares_out, withdrawal
 from quaestor.ledger.wash import Bought, Sold, WashSale, wash_sales
 
 __all__ = [
@@ -66,6 +66,7 @@ __all__ = [
     "book_split",
     "deposit",
     "dividend_cash",
+    "opening",
     "restate_split",
     "shares",
     "shares_in",

@@ -46,6 +46,16 @@ def shares_in(key: str, lot: Lot, at: dt.datetime, memo: str = "") -> Booked:
     return Booked(Entry(key, "transfer_in", lot.session, at, lines, memo), (lot,))
 
 
+def opening(key: str, cash: Decimal, lots: Sequence[Lot], session: dt.date, at: dt.datetime) -> Booked:
+    """What an account holds when its books begin: cash, and shares with what they cost; all of it is capital."""
+    _positive("The opening cash", cash)
+    lines = [Posting("cash", cash), Posting("capital", -cash)]
+    for lot in lots:
+        held = Posting("positions", lot.cost, lot.strategy, lot.symbol, lot.quantity, lot.lot_id)
+        lines += [held, Posting("capital", -lot.cost, lot.strategy, lot.symbol)]
+    return Booked(Entry(key, "transfer_in" if lots else "deposit", session, at, tuple(lines), "opening"), tuple(lots))
+
+
 def shares_out(
     key: str, quantity: Decimal, lots: Sequence[Lot], session: dt.date, at: dt.datetime, method: Relief = FIFO
 ) -> Booked:

@@ -24,7 +24,9 @@ from quaestor.ledger import Equity, deposit, shares, value
 from quaestor.operations.band import band
 from quaestor.operations.decide import Mandate, Standing
 from quaestor.operations.halt import carry_out
+from quaestor.operations.market import ExchangeMarket
 from quaestor.operations.marks import marked
+from quaestor.operations.opening import open_real_account
 from quaestor.operations.outbox import Band, Heard, collect, drain, resolve
 from quaestor.orders import EXTERNAL, TRIGGERS, TimeInForce, trimmed
 from quaestor.ports import (
@@ -104,9 +106,13 @@ async def compared(floor: Floor, account: str, marks: Marks, latches: Sequence[s
 async def open_account(floor: Floor, mandate: Mandate, days: Sequence[dt.date], lease: Lease) -> None:
     """Fund books and broker with the opening cash, once: both or, where there is nothing to trade, none.
 
+    At a real broker the books begin with what the account holds instead (see `opening`).
+
     The books first: where a writer dies between the two, there is no account yet, not one whose cash differs.
     """
-    if days:
+    if days and isinstance(floor.market, ExchangeMarket):
+        await open_real_account(floor.books, floor.broker, floor.quotes, days[0], floor.market.now(), lease)
+    elif days:
         at = session_open(days[0])
         await floor.books.book(deposit(f"deposit:{mandate.account}:opening", mandate.cash, days[0], at), lease)
         await floor.market.fund(mandate.cash)

@@ -21,10 +21,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from quaestor.calendar import next_session, previous_session, sessions
-from quaestor.errors import BadInput, BooksDisagree
+from quaestor.errors import BadConfig, BadInput, BooksDisagree
 from quaestor.ledger import Equity
 from quaestor.operations.decide import Mandate, decide
 from quaestor.operations.halt import carry_out
+from quaestor.operations.market import ExchangeMarket
 from quaestor.operations.session import (
     Floor,
     Marks,
@@ -73,6 +74,11 @@ async def pending(floor: Floor, mandate: Mandate, start: dt.date | None, end: dt
     only says where a fresh account begins. Raises BadInput for a range without any session that could be traded, and
     when a strategy in use was never asked: its positions would be nobody's.
     """
+    if isinstance(floor.market, ExchangeMarket):
+        raise BadConfig(
+            "Recorded sessions are traded on the paper broker alone; with a real one the live run trades: `quaestor "
+            'live run`. Set [broker] kind = "paper" to replay them.'
+        )
     asked = await _asked(floor, mandate)
     first, last = next_session(asked[0]), next_session(asked[1])
     if (start and end and start > end) or (start and start > last) or (end and end < first):

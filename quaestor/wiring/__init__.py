@@ -11,6 +11,7 @@ vaults         secrets
 databases      the books: embedded or a server's, and the stores in them
 sources        who is asked for history
 telling        alerts, logs, telemetry
+custody        the broker's login, and its tokens
 
 Then a session or a live run is put together out of these:
 
@@ -18,6 +19,7 @@ plans          the strategies, built, and the mandate that trades them
 trading        the floor: all doors of a session, and the switch that stops it
 feeds          the stream of prices
 replays        a market that is played: as a feed, or as a vendor's server
+rehearsals     a broker's server, with an exchange behind it
 journals       what live runs wrote down
 live           the deck: all doors of a live run
 
@@ -33,7 +35,9 @@ reports        the devlog
 
 from __future__ import annotations
 
+from quaestor.wiring.brokers import configured_floor, real_floor, rehearsing_is_safe, trading
 from quaestor.wiring.configuration import FILE, ROOT, TASK_RUNNERS, Loaded, home, load, require_task_runner
+from quaestor.wiring.custody import access_tokens, configured_custodian, custodian, keeper, login_door, robinhood_login
 from quaestor.wiring.databases import (
     bar_store,
     configured_database,
@@ -55,12 +59,33 @@ from quaestor.wiring.live import live_deck
 from quaestor.wiring.orchestrator import block_differences, local_prefect, metadata_url, prefect_api
 from quaestor.wiring.plans import Plan, configured_engine, configured_plan, live_engine, plan, run_info
 from quaestor.wiring.processes import listener, local_runner, runner_process, usage
+from quaestor.wiring.rehearsals import robinhood_server
 from quaestor.wiring.replays import made_up, recordings, stream_server
 from quaestor.wiring.reports import write_report
 from quaestor.wiring.sources import configured_source, fed_by, intake, market_source, source
 from quaestor.wiring.telling import alerts, configured_alerts, logs, telemetry
-from quaestor.wiring.trading import configured_floor, floor, halt_without_database, holder, paper_broker, stops
-from quaestor.wiring.vaults import configured_vault, console_token, keep_password, shareable, vault
+from quaestor.wiring.trading import (
+    floor,
+    halt_without_database,
+    holder,
+    paper_broker,
+    robinhood_broker,
+    robinhood_door,
+    stops,
+)
+from quaestor.wiring.vaults import (
+    azure_vault,
+    configured_vault,
+    console_token,
+    env_file,
+    keep_password,
+    key_vault_server,
+    rotate_vault_key,
+    shareable,
+    vault,
+    vault_in,
+    vault_place,
+)
 
 __all__ = [
     "FILE",
@@ -68,10 +93,13 @@ __all__ = [
     "TASK_RUNNERS",
     "Loaded",
     "Plan",
+    "access_tokens",
     "alerts",
+    "azure_vault",
     "bar_store",
     "block_differences",
     "configured_alerts",
+    "configured_custodian",
     "configured_database",
     "configured_engine",
     "configured_floor",
@@ -79,8 +107,10 @@ __all__ = [
     "configured_source",
     "configured_vault",
     "console_token",
+    "custodian",
     "database_facts",
     "embedded",
+    "env_file",
     "fed_at",
     "fed_by",
     "feed",
@@ -94,6 +124,8 @@ __all__ = [
     "journal_folder",
     "journals_of",
     "keep_password",
+    "keeper",
+    "key_vault_server",
     "legacy_file",
     "legacy_store",
     "listener",
@@ -104,6 +136,7 @@ __all__ = [
     "load",
     "local_prefect",
     "local_runner",
+    "login_door",
     "logs",
     "made_up",
     "market_source",
@@ -114,8 +147,15 @@ __all__ = [
     "prefect_api",
     "quotes",
     "reads",
+    "real_floor",
     "recordings",
+    "rehearsing_is_safe",
     "require_task_runner",
+    "robinhood_broker",
+    "robinhood_door",
+    "robinhood_login",
+    "robinhood_server",
+    "rotate_vault_key",
     "run_info",
     "runner_process",
     "shareable",
@@ -125,10 +165,13 @@ __all__ = [
     "stream_server",
     "telemetry",
     "tidy_journals",
+    "trading",
     "trigger_store",
     "upgrade",
     "uri",
     "usage",
     "vault",
+    "vault_in",
+    "vault_place",
     "write_report",
 ]

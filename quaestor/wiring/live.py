@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from quaestor.wiring.brokers import trading
 from quaestor.wiring.configuration import Loaded, load
-from quaestor.wiring.databases import bar_store, configured_database, live_store, quotes, trigger_store
+from quaestor.wiring.databases import bar_store, configured_database, live_store, trigger_store
 from quaestor.wiring.feeds import live_feed, liveness
 from quaestor.wiring.journals import journals_folder
 from quaestor.wiring.orchestrator import prefect_api
@@ -37,20 +38,21 @@ async def live_deck(
     Raises BadConfig, PartMissing.
     """
     from quaestor.doors.journal import JournalWriter
-    from quaestor.operations.live.deck import Deck
+    from quaestor.live.standing import instant
+    from quaestor.operations.live.deck import LOOKS, Deck
 
     config = loaded.config
     plan = live_plan(loaded)
     async with configured_database(loaded) as database:
-        broker = live_paper_broker(database, loaded, now)
+        on = trading(loaded, database, lambda: instant(now()))
         told = configured_alerts(loaded)
         journal = JournalWriter(journals_folder(loaded) / str(run), run)
         telling = telemetry(loaded, run, config.account.alias, plan.commit, now())
         deck = Deck(
-            floor=floor(database, config.account.alias, broker, told),
+            floor=floor(database, config.account.alias, on.broker, told, on.market),
             live=live_store(database),
             triggers=trigger_store(database),
-            feed=live_feed(loaded, now, feed_url, database),
+            feed=live_feed(loaded, now, feed_url, database, on.poll),
             journal=journal,
             find=catalogue(loaded).build,
             settings=config.live,
@@ -62,7 +64,11 @@ async def live_deck(
             telemetry=telling,
             source=configured_source(loaded) if config.live.fill_gaps else None,
             bars=bar_store(database),
-            paper=broker,
+            paper=on.paper,
+            poll=on.poll,
+            keep=on.keep,
+            looks=on.looks or LOOKS,
+            prepare=on.prepare,
             liveness=liveness(loaded, plan.mandate.symbols),
             calm=config.feed.calm,
             most=config.feed.most,
@@ -103,17 +109,6 @@ class Reread:
         except OSError:
             return 0, 0
         return (found.st_mtime_ns, found.st_size) if found is not None else (0, 0)
-
-
-def live_paper_broker(database: Database, loaded: Loaded, now: Callable[[], int]) -> Any:
-    """The paper broker of a live market: it fills by the quotes that it is shown."""
-    from quaestor.doors.postgres.paper import PaperBroker
-    from quaestor.live.standing import instant
-
-    config = loaded.config
-    return PaperBroker(
-        database, config.account.alias, quotes(database), config.paper.costs, clock=lambda: instant(now())
-    )
 
 
 def _tail(loaded: Loaded, run: uuid.UUID, after: int) -> Iterable[Entry]:

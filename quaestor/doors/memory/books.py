@@ -282,6 +282,10 @@ class BookStore:
         self._disk.guard(lease)
         self._disk.equity.setdefault(equity.session, equity)
 
+    async def opened(self) -> dt.datetime | None:
+        """None: no real account is behind these books."""
+        return None
+
     async def last_equity(self) -> Equity | None:
         """The newest settled session."""
         return self._disk.equity[max(self._disk.equity)] if self._disk.equity else None

@@ -316,6 +316,12 @@ class LedgerStore:
         row = asdict(equity) | {"equity": equity.equity, "positions": as_json(positions)}
         await self._guarded("insert_equity", lease, **row)
 
+    async def opened(self) -> dt.datetime | None:
+        """When the books were begun with what a real account held."""
+        rows = await self._fetch("opened")
+        at: dt.datetime | None = rows[0]["at"] if rows else None
+        return at
+
     async def last_equity(self) -> Equity | None:
         """The newest settled session."""
         rows = await self._fetch("last_equity")

@@ -24,7 +24,6 @@ from quaestor.spans import Execution as Fill
 
 log = logging.getLogger("quaestor.live")
 GATHER = 0.05  # seconds in which news of the broker are gathered
-LISTEN = 5.0  # seconds between two looks at the broker when nothing hints
 
 
 class Bookkeeping:
@@ -45,7 +44,8 @@ class Bookkeeping:
         every, clock = course.deck.settings.reconcile_minutes * 60, asyncio.get_running_loop().time
         compared = clock()
         while True:
-            if stirred := await waited(course.stirred, LISTEN):
+            working, idle = course.deck.looks
+            if stirred := await waited(course.stirred, working if course.engine.standing.working else idle):
                 await asyncio.sleep(GATHER)  # what stirs once stirs again: orders on their way go first
             course.stirred.clear()
             course.acting.perform(())  # what ended an act for good ends the run

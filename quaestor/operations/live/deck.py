@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from quaestor.strategies.catalogue import Built
 
 
+LOOKS = (5.0, 5.0)
+
+
 class Journal(Protocol):
     """Where a run's events and decisions are kept, as a log of its own."""
 
@@ -79,7 +82,9 @@ class Deck:
     strategy by name and parameters; now: ns since 1970 by our clock; skew: seconds by which it is ahead of the
     database's; start_flow: by deployment name, once per key; reread: the plan as configured now, None where nothing
     changed; tail: what another run's journal has after so many events; paper: the broker where it fills by our feed;
-    poll: the broker's own quotes, for the cross-check.
+    poll: the broker's own quotes, for the cross-check; keep: keeps the broker's login, until the event is set; looks:
+    seconds between two looks at the broker while an order works, and otherwise; prepare: has the broker look up what a
+    day's orders need, and says why nothing may be entered on it ("" where it may).
     """
 
     floor: Floor
@@ -99,6 +104,9 @@ class Deck:
     source: Source | None = None
     bars: BarStore | None = None
     poll: QuotePoll | None = None
+    keep: Callable[[asyncio.Event], Awaitable[None]] | None = None
+    looks: tuple[float, float] = LOOKS
+    prepare: Callable[[dt.date, Sequence[str]], Awaitable[str]] | None = None
     liveness: Liveness = field(default_factory=Liveness)
     calm: int = 4096
     most: int = 1_000_000

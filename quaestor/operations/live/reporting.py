@@ -19,10 +19,12 @@ from quaestor.operations.live.control import Control
 from quaestor.operations.live.course import Course
 from quaestor.operations.live.driving import Driving
 from quaestor.operations.live.prices import Prices
+from quaestor.screening import FUTURE
 from quaestor.ticks import SECOND
 
 log = logging.getLogger("quaestor.live")
 AGAIN = 0.2  # seconds after which a snapshot is tried again
+MANY = 5  # prices from the future in one beat that are no accident
 SAVE = 30.0  # seconds between two snapshots
 
 
@@ -35,6 +37,7 @@ class Reporting:
         self._course, self._driving, self._prices, self._control = course, driving, prices, control
         self._bookkeeping = bookkeeping
         self.settled: dt.date | None = None
+        self._seen, self._lags = (0, 0), False
         self._latches: dict[uuid.UUID, dict[str, Any]] = {}
 
     async def beat(self) -> None:
@@ -43,6 +46,7 @@ class Reporting:
         while True:
             for alert in deck.liveness.check(course.now()) if deck.feed is not None else ():
                 course.complain(f"feed: {alert.kind}", alert.words, urgent=alert.kind == "mute")
+            self._look_at_the_clock()
             facts = self.facts()
             if deck.telemetry is not None:
                 deck.telemetry.beat(course.now(), facts["metrics"])
@@ -53,6 +57,19 @@ class Reporting:
             if deck.journal is not None:
                 await asyncio.to_thread(self._driving.journalled, deck.journal.sync)
             await asyncio.sleep(deck.settings.beat)
+
+    def _look_at_the_clock(self) -> None:
+        """Where the prices of a beat come from the future, our clock lags: said when it begins."""
+        course = self._course
+        ahead, taken = course.screen.counts[FUTURE], course.counts["ticks"]
+        new, good = ahead - self._seen[0], taken - self._seen[1] - (ahead - self._seen[0])
+        self._seen = (ahead, taken)
+        lags = new > MANY and new > good
+        if lags and not self._lags:
+            words = f"{new} prices of the last beat are more than 2 seconds ahead of it; none of them is traded upon. "
+            course.complain("this machine's clock lags behind the feed", words + "Set it: `chronyc makestep`.")
+        if new or good:
+            self._lags = lags
 
     def facts(self) -> dict[str, Any]:
         """Its figures now."""

@@ -42,6 +42,7 @@ class Routine:
         self._course, self._prices, self._bookkeeping, self._reporting = course, prices, bookkeeping, reporting
         self._left = left
         self._asked = set[str]()  # symbols that the engine was told of
+        self._strange = ""  # how the broker sees the day otherwise
 
     async def follow(self) -> None:
         """For ever."""
@@ -92,6 +93,7 @@ class Routine:
     async def _open(self, day: Day) -> None:
         """The engine hears of the session and of the account in one breath: a rule may fire on the first tick."""
         course = self._course
+        await self._prepare(day)
         event = await self._session(day)
         course.done |= {"open"}
         try:
@@ -111,8 +113,7 @@ class Routine:
         day = course.day
         if day is None or known is None or "open" not in course.done or known.session != day.session:
             return
-        floor = course.deck.floor
-        stops = (tuple(sorted(await floor.broker.halted())), tuple(sorted(await floor.quotes.blocked())))
+        stops = await self._stops()
         if stops != (known.halted, known.blocked) or not self._symbols() <= self._asked:
             event = await self._session(day)
             course.tell(msgspec.structs.replace(event, splits=known.splits))
@@ -136,10 +137,25 @@ class Routine:
         splits = [split for split in await floor.quotes.splits(day.session) if split.symbol not in known]
         self._prices.follow(held)
         course.screen.watch(marks, {symbol: float(mark.price) for symbol, mark in marks.items()})
-        stops = (tuple(sorted(await floor.broker.halted())), tuple(sorted(await floor.quotes.blocked())))
+        stops = await self._stops()
         ratios = tuple((split.symbol, split.ratio.numerator, split.ratio.denominator) for split in splits)
         prices = {symbol: mark.price for symbol, mark in marks.items()}
         return Session(course.now(), day.session, day.opens, day.closes, prices, ages, *stops, ratios)
+
+    async def _stops(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Symbols that are halted, and those without entries: all of them on a day that the broker sees otherwise."""
+        floor = self._course.deck.floor
+        barred = {*await floor.quotes.blocked(), *(self._asked if self._strange else ())}
+        return tuple(sorted(await floor.broker.halted())), tuple(sorted(barred))
+
+    async def _prepare(self, day: Day) -> None:
+        """The broker looks up what its orders need; where it sees the day otherwise than we, nothing is entered."""
+        course = self._course
+        if course.deck.prepare is None:
+            return
+        self._strange = await course.deck.prepare(day.session, sorted(self._symbols()))
+        if self._strange:
+            course.complain(f"nothing is entered on {day.session}", self._strange)
 
     async def _rescale(self, event: Session) -> None:
         """Stored rules follow the splits that the engine was told of: each once, however often it is tried."""

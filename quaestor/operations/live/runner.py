@@ -114,6 +114,7 @@ class Runner:
             self._routine.follow(),
             self._reporting.beat(),
             self._reporting.save(),
+            self._keep(),
             self.course.ending.wait(),
         ]
         tasks = [asyncio.ensure_future(job) for job in jobs]
@@ -127,6 +128,11 @@ class Runner:
                 for task in left:
                     task.cancel()
                 _, left = await asyncio.wait(left, timeout=1)
+
+    async def _keep(self) -> None:
+        """The broker's login, where there is one to keep."""
+        ending = self.course.ending
+        await (self.course.deck.keep(ending) if self.course.deck.keep is not None else ending.wait())
 
     async def _end(self, outcome: str) -> None:
         """What was begun ends; the next run finds where this one stood. The first error is the one that is told."""

@@ -96,8 +96,8 @@ class LiveProcess:
         return kept | {"QUAESTOR_HOME": str(self.home), "QUAESTOR_DATABASE_URL": self.uri}
 
     def start(self, url: str, *more: str) -> None:
-        """Start the runner, and do not wait for it."""
-        words = ("live", "run", "--at", self.moment.shared(), "--feed", url, *more)
+        """Start the runner, and do not wait for it. url: its feed's; "": as configured."""
+        words = ("live", "run", "--at", self.moment.shared(), *(("--feed", url) if url else ()), *more)
         with (self.home / "run.log").open("ab") as log:
             self.child = subprocess.Popen(
                 [sys.executable, "-m", "quaestor.console.cli", *words],

@@ -320,6 +320,21 @@ async def test_no_tick_that_is_none_is_traded_upon(stage: Stage) -> None:
         await until(lambda: ("triggers", "AAPL") in runner.engine.standing.held)
 
 
+async def test_a_clock_that_lags_behind_the_feed_is_told_of_once_for_each_time(stage: Stage) -> None:
+    async with stage.running() as runner:
+        for count in (1, 2):
+            for _ in range(2):  # beats
+                seen = runner.facts()["refused"].get("tick-future", 0)
+                ahead = stage.clock() + 5 * SECOND
+                stage.feed.push(*(TradeTick("AAPL", ahead, 100.0, 1.0) for _ in range(20)))
+                await until(lambda seen=seen: runner.facts()["refused"].get("tick-future") == seen + 20)
+                await asyncio.sleep(0.6)
+            told = [each for each in await stage.happenings("alert") if "clock lags" in each.subject]
+            assert len(told) == count
+            up(stage, "AAPL", 100.0)
+            await asyncio.sleep(0.6)
+
+
 async def test_while_it_holds_nothing_is_entered_exits_go_on_and_flatten_sells_all(stage: Stage) -> None:
     store = LiveStore(stage.database)
     await put(

@@ -175,6 +175,10 @@ values (%(account)s::text, %(session)s, %(cash)s, %(market_value)s, %(equity)s, 
 on conflict (account, session) do nothing
 returning session
 
+-- name: opened
+-- When the books of a real account were begun (see operations/opening.py).
+select at from entry where account = %(account)s and key = 'opening:' || %(account)s
+
 -- name: last_equity
 -- The newest settled session.
 select * from equity where account = %(account)s order by session desc limit 1

@@ -1,0 +1,100 @@
+"""Opening the books of an account that lives at a real broker: they begin with what it holds at that moment.
+
+Cash and shares come in at once, in one entry, as capital: shares at what they cost where the broker says so, else at
+the last price. They are nobody's (`EXTERNAL`): no strategy sells what a person bought. What was ordered and filled
+before is not in the books, so `SinceOpening` keeps it from whoever asks the broker: else a fill of last year would be
+booked again. An order that works at that moment could fill on both sides of it; so there must be none.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from quaestor.errors import BadInput
+from quaestor.ledger import Lot, opening
+from quaestor.operations.marks import marked
+from quaestor.orders import EXTERNAL, Execution, Intent, OrderUpdate, dollars, trimmed
+
+if TYPE_CHECKING:
+    from quaestor.ports import Account, BookStore, Broker, Lease, Quotes
+
+
+LONGEST = dt.timedelta(days=95)  # that an order works: brokers end those that are good till canceled after 90 or less
+
+
+async def open_real_account(
+    books: BookStore, broker: Broker, quotes: Quotes, session: dt.date, at: dt.datetime, lease: Lease
+) -> bool:
+    """Begin the books with what the broker says now; False where they were begun before.
+
+    Raises BadInput while an order works at the broker, where it has no cash, or a share's worth is not known.
+    """
+    if await books.opened() is not None:
+        return False
+    working = [order for order in await broker.orders(session - LONGEST) if not order.state.final]
+    if working:
+        named = ", ".join(f"{order.side.value} {trimmed(order.quantity)} {order.symbol}" for order in working[:5])
+        raise BadInput(f"{len(working)} orders work at the broker ({named}). Cancel them there, then start again.")
+    account = await broker.account()
+    if account.cash <= 0:
+        raise BadInput(f"The broker says the account's cash is {account.cash:.2f} dollars. Deposit some, then start.")
+    lots = await _lots(account, quotes, session)
+    return await books.book(opening(f"opening:{books.account}", account.cash, lots, session, at), lease)
+
+
+async def _lots(account: Account, quotes: Quotes, session: dt.date) -> list[Lot]:
+    marks = await marked(sorted(account.positions), session - dt.timedelta(days=1), session, quotes)
+    lots = []
+    for symbol, quantity in sorted(account.positions.items()):
+        price = account.costs.get(symbol) or (marks[symbol].price if symbol in marks else None)
+        if price is None:
+            raise BadInput(
+                f"{symbol} is held, and neither its cost nor a price is known. Run `quaestor ingest {symbol}`."
+            )
+        lots.append(Lot(f"opening:{symbol}", EXTERNAL, symbol, session, quantity, dollars(quantity, price)))
+    return lots
+
+
+class SinceOpening:
+    """Implements `ports.Broker` over another: what happened before the books were opened is not told."""
+
+    def __init__(self, broker: Broker, books: BookStore) -> None:
+        self._broker, self._books = broker, books
+        self._opened: dt.datetime | None = None
+
+    async def submit(self, intent: Intent) -> OrderUpdate:
+        """See `ports.Broker`."""
+        return await self._broker.submit(intent)
+
+    async def cancel(self, broker_id: str) -> None:
+        """See `ports.Broker`."""
+        await self._broker.cancel(broker_id)
+
+    async def orders(self, since: dt.date | None = None) -> list[OrderUpdate]:
+        """Orders that changed since the books were opened, or still work."""
+        opened, since = await self._since(since)
+        told = await self._broker.orders(since)
+        return [each for each in told if opened is None or not each.state.final or each.updated_at >= opened]
+
+    async def executions(self, since: dt.date | None = None) -> list[Execution]:
+        """Fills since the books were opened."""
+        opened, since = await self._since(since)
+        return [each for each in await self._broker.executions(since) if opened is None or each.at >= opened]
+
+    async def account(self) -> Account:
+        """See `ports.Broker`."""
+        return await self._broker.account()
+
+    async def halted(self) -> frozenset[str]:
+        """See `ports.Broker`."""
+        return await self._broker.halted()
+
+    async def _since(self, since: dt.date | None) -> tuple[dt.datetime | None, dt.date | None]:
+        """When the books were opened, and the later of both days: the years before are asked for never."""
+        if self._opened is None:
+            self._opened = await self._books.opened()
+        if self._opened is None:
+            return None, since
+        first = self._opened.date() - dt.timedelta(days=1)
+        return self._opened, first if since is None else max(since, first)
