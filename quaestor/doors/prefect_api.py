@@ -104,13 +104,14 @@ class Queue:
 class PrefectApi:
     """A client of one server.
 
-    url: ends in /api; auth: `user:password` of the server, or a Prefect Cloud key; timeout: seconds per request;
-    patience: seconds without an answer that one who waits for a run puts up with.
+    url: ends in /api; auth: `user:password` of the server, or a Prefect Cloud key; timeout: seconds per request (one
+    that waits for its SQLite file is slow; leaving it in the middle of a write makes it slower); patience: seconds
+    without an answer that one who waits for a run puts up with.
     """
 
     url: str = LOCAL
     auth: str = field(default="", repr=False)
-    timeout: float = 10.0
+    timeout: float = 30.0
     patience: float = 60.0
 
     # ── server ────────────────────────────────────────────────────────────────────────────────────────────────────────
