@@ -100,9 +100,13 @@ async def test_a_runner_that_is_killed_again_and_again_fires_all_and_nothing_twi
         async with server(live, told(market.price, SYMBOLS), 2 * len(SYMBOLS) * ROUNDS, batch=6) as vendor:
             live.start(vendor.url)
             await _trades_on(live, database)
-            for _ in range(kills):
+            for number in range(kills):
                 await asyncio.sleep(chance.uniform(0.05, 2.0))
                 live.kill()
+                if number % 2:  # the next one dies, too, while it takes over
+                    live.start(vendor.url)
+                    await asyncio.sleep(chance.uniform(0.4, 1.6))
+                    live.kill()
                 moment, began = live.now(), time.monotonic()
                 live.start(vendor.url)
                 await _trades_on(live, database, moment)
