@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise BadInput("--speed is a rehearsal's; name its beginning with --at.")
     loaded = wiring.load()
     if arguments.at is not None and not wiring.rehearsing_is_safe(loaded):
-        raise BadInput("--at rehearses, and the configured broker is real. Set [broker] kind = \"paper\" first.")
+        raise BadInput('--at rehearses, and the configured broker is real. Set [broker] kind = "paper" first.')
     now = clock(arguments.at, arguments.speed)
     with wiring.logs(loaded):
         outcome, facts = asyncio.run(_run(loaded, now, arguments))
