@@ -185,6 +185,8 @@ def status(arguments: argparse.Namespace) -> int:
         found["equity"] = equity["equity"] if equity else None
         found["cash"] = equity["cash"] if equity else None
         found["stops"] = wiring.stops(loaded, door)
+        found["broker"] = loaded.config.broker.kind
+        found["login"] = door.row("login", alias=wiring.login_of(loaded))
         found["writer"] = lease["holder"] if lease and lease["live"] else None
         found["reconciled"] = (
             {"ok": reconciled["ok"], "session": reconciled["session"], "at": reconciled["at"]} if reconciled else None
@@ -203,9 +205,10 @@ def _show(found: dict[str, Any]) -> None:
     checked = (
         f"{'agree' if reconciled['ok'] else 'DIFFER'} at {reconciled['session']}" if reconciled else "never compared"
     )
+    login = found["login"]
     output.facts(
         [
-            ("account", found["account"]),
+            ("account", f"{found['account']}, at the broker {found['broker']}"),
             ("books at", output.text(found["session"])),
             ("equity", output.money(found["equity"])),
             ("cash", output.money(found["cash"])),
@@ -213,7 +216,8 @@ def _show(found: dict[str, Any]) -> None:
             ("fills", str(found["fills"])),
             ("refusals", str(found["refusals"])),
             ("stops", stops),
-            ("broker", checked),
+            ("books and broker", checked),
+            *([("login", f"{login['state']}, {login['cure'] or login['reason']}".rstrip(", "))] if login else []),
             ("writer", output.text(found["writer"])),
             ("bars", f"{found['bars']:,} of {found['symbols']} symbols, newest {output.text(found['last_bar'])}"),
             ("prefect", prefect["url"] if prefect["healthy"] else "not running (`make up`)"),

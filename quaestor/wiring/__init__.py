@@ -35,7 +35,7 @@ reports        the devlog
 
 from __future__ import annotations
 
-from quaestor.wiring.brokers import configured_floor, real_floor, rehearsing_is_safe, trading
+from quaestor.wiring.brokers import configured_floor, login_of, real_floor, rehearsing_is_safe, trading
 from quaestor.wiring.configuration import FILE, ROOT, TASK_RUNNERS, Loaded, home, load, require_task_runner
 from quaestor.wiring.custody import access_tokens, configured_custodian, custodian, keeper, login_door, robinhood_login
 from quaestor.wiring.databases import (
@@ -137,6 +137,7 @@ __all__ = [
     "local_prefect",
     "local_runner",
     "login_door",
+    "login_of",
     "logs",
     "made_up",
     "market_source",

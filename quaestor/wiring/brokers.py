@@ -72,6 +72,11 @@ async def configured_floor(loaded: Loaded, *, create: bool = True) -> AsyncItera
         yield floor(database, loaded.config.account.alias, on.broker, configured_alerts(loaded), on.market)
 
 
+def login_of(loaded: Loaded) -> str:
+    """Whose login the configured broker is asked with: the alias of its secrets."""
+    return agentic_login(loaded) if loaded.config.broker.kind == "robinhood-agentic" else robinhood_login(loaded)
+
+
 def rehearsing_is_safe(loaded: Loaded) -> bool:
     """Whether a clock that is not the world's can do no harm: no order leaves this machine."""
     config = loaded.config
@@ -112,7 +117,7 @@ def _door(loaded: Loaded, database: Database) -> tuple[Any, str]:
         return robinhood_crypto_broker(loaded, vault), ""
     from quaestor.doors.postgres.books import BookStore
 
-    login = robinhood_login(loaded) if kind == "robinhood" else agentic_login(loaded)
+    login = login_of(loaded)
     tokens = access_tokens(vault, login, database.uri, f"live:{loaded.config.account.alias}")
     if kind == "robinhood":
         return robinhood_broker(loaded, tokens), login

@@ -96,6 +96,10 @@ select (select count(*) from intent where account = %(account)s) as orders,
 select holder, epoch, expires_at, holder is not null and expires_at > clock_timestamp() as live
 from lease where account = %(account)s
 
+-- name: login
+-- How a login stands; no secret is in it.
+select alias, state, since, expires_at, due_at, reason, cure from auth where alias = %(alias)s
+
 -- name: latches
 -- What stops entries.
 select name, reason, set_at from latch where account = %(account)s and cleared_at is null order by set_at
