@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from quaestor.errors import BadInput
@@ -80,6 +81,9 @@ def empty() -> pl.DataFrame:
 def price(value: float) -> Decimal:
     """A price as exact decimal: the shortest decimal that reads back as this float (46.73, not 46.7299999…)."""
     return Decimal(repr(float(value)))  # float(): a NumPy float's repr is no number
+
+
+exact = lru_cache(maxsize=1 << 14)(price)  # in cents, a session's prices are a few thousand, told again and again
 
 
 def window(bars: pl.DataFrame, symbol: str, start: dt.date, end: dt.date) -> pl.DataFrame:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
+from functools import cached_property
 
-from quaestor.orders import Side
+from quaestor.orders import BUY, SELL, Side
 
 CENT = Decimal("0.01")
 TICK = CENT  # SEC rule 612: quotes of one dollar and more are in cents
 SUB_PENNY = Decimal("0.0001")  # and below one dollar in hundredths of a cent
 COLLAR = Decimal("0.05")
+_MOST = 1 + COLLAR
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Costs:
     """What trading costs, and how much of it a market bears.
 
@@ -39,7 +41,7 @@ class Costs:
     def fee(self, side: Side, quantity: Decimal, price: Decimal, *, first: bool = True) -> Decimal:
         """Dollars, in whole cents; the commission goes with an order's first fill."""
         fee = self.commission if first else Decimal(0)
-        if side is Side.SELL:
+        if side is SELL:
             fee += (quantity * price * self.sec_fee).quantize(CENT, ROUND_CEILING)
             fee += min(quantity * self.taf, self.taf_cap).quantize(CENT, ROUND_CEILING)
         return fee.quantize(CENT, ROUND_CEILING)
@@ -49,9 +51,24 @@ class Costs:
 
         A quoted price has the spread in it.
         """
-        against_us = self.slippage_bps + (Decimal(0) if quoted else self.spread_bps / 2)
-        moved = price * (1 + side.sign * against_us / Decimal(10_000))
-        return max(moved.quantize(TICK, ROUND_CEILING if side is Side.BUY else ROUND_FLOOR), TICK)
+        bought, sold = self._quoted if quoted else self._printed
+        if side is BUY:
+            return max((price * bought).quantize(TICK, ROUND_CEILING), TICK)
+        return max((price * sold).quantize(TICK, ROUND_FLOOR), TICK)
+
+    @cached_property
+    def _quoted(self) -> tuple[Decimal, Decimal]:
+        """What slippage makes of a dollar that is bought, and of one that is sold."""
+        return self._of_a_dollar(self.slippage_bps)
+
+    @cached_property
+    def _printed(self) -> tuple[Decimal, Decimal]:
+        """What slippage and half the spread do."""
+        return self._of_a_dollar(self.slippage_bps + self.spread_bps / 2)
+
+    @staticmethod
+    def _of_a_dollar(bps: Decimal) -> tuple[Decimal, Decimal]:
+        return 1 + bps / Decimal(10_000), 1 + -bps / Decimal(10_000)
 
     def available(self, volume: Decimal) -> Decimal | None:
         """Whole shares of that volume that our orders may take; None: any number."""
@@ -70,4 +87,4 @@ def cents(amount: Decimal) -> Decimal:
 
 def collar(reference: Decimal) -> Decimal:
     """The most that a market purchase may pay."""
-    return (reference * (1 + COLLAR)).quantize(TICK, ROUND_FLOOR)
+    return (reference * _MOST).quantize(TICK, ROUND_FLOOR)

@@ -7,24 +7,24 @@ not. What passes counts for those after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from quaestor.bars import price
+import msgspec
+
+from quaestor.bars import exact
 from quaestor.exchange import cents
 from quaestor.orders import Intent, trimmed
 from quaestor.ports import Run
-from quaestor.risk import Check, Picture, Refusal, gate, refusal
+from quaestor.risk import Picture, Refusal, refusal, verdicts
 from quaestor.sizing import Wanted
 
 if TYPE_CHECKING:
     from quaestor.config import RiskSection
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True, gc=False):
     """An order that somebody wants, and the reasons for it; they come first in its evidence."""
 
     intent: Intent
@@ -41,9 +41,8 @@ def judge(
     asked = list(candidates)
     for number, candidate in enumerate(asked, 1):
         intent = candidate.intent
-        checks = gate(intent, picture, limits)
-        evidence = {**candidate.why, "checks": _told(checks), **decided}
-        failed = next((check for check in checks if not check.ok), None)
+        checks, failed = verdicts(intent, picture, limits)
+        evidence = {**candidate.why, "checks": checks, **decided}
         if failed is not None:
             refusals.append(refusal(intent, failed, evidence))
             continue
@@ -53,17 +52,10 @@ def judge(
     return intents, refusals
 
 
-def _told(checks: Sequence[Check]) -> list[dict[str, Any]]:
-    return [
-        {"rule": rule, "unit": unit, "limit": limit, "observed": observed, "ok": ok}
-        for rule, unit, limit, observed, ok in checks
-    ]
-
-
 def of_target(want: Wanted, equity: Decimal) -> Candidate:
     """The order that a strategy's target asks for: the bars seen, version and parameters, target and sizing."""
     signal = want.signal
-    seen = {**signal.seen, "close": str(price(signal.seen["close"]))}
+    seen = {**signal.seen, "close": str(exact(signal.seen["close"]))}
     bar = {"symbol": signal.symbol, "timeframe": signal.timeframe, "bar_end": signal.bar_end.isoformat(), **seen}
     strategy = {
         "name": signal.strategy,

@@ -20,18 +20,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
+
+import msgspec
 
 from quaestor.bars import Bar
 from quaestor.exchange import Costs, collar
-from quaestor.orders import OrderType, Side
+from quaestor.orders import BUY, OrderType, Side
 
 ZERO = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Working:
+class Working(msgspec.Struct, frozen=True, gc=False):
     """An order as the exchange has it. `left` in shares, prices in dollars per share.
 
     `reference_price` is the last price before the order was sent: the anchor of a market purchase's collar; `oco` names
@@ -54,7 +54,7 @@ class Working:
         if self.order_type.limits and self.limit_price is not None:
             return self.limit_price
         anchor = self.stop_price if self.stop_price is not None else self.reference_price
-        return collar(anchor) if self.side is Side.BUY else None
+        return collar(anchor) if self.side is BUY else None
 
     @property
     def waits_for(self) -> Decimal | None:
@@ -62,8 +62,7 @@ class Working:
         return self.stop_price if self.order_type.stops and not self.triggered else None
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(msgspec.Struct, frozen=True, gc=False):
     """What a live feed tells at a moment: bid, ask, the last print, dollars; size, shares. None: not known."""
 
     bid: Decimal | None = None
@@ -72,8 +71,7 @@ class Quote:
     size: Decimal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Touch:
+class Touch(msgspec.Struct, frozen=True, gc=False):
     """What a market does to one order by itself: its stop has been touched, it fills at a price (None: it does not)."""
 
     triggered: bool = False
@@ -81,8 +79,7 @@ class Touch:
     at_open: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Met:
+class Met(msgspec.Struct, frozen=True, gc=False):
     """What became of an order: shares filled, at which price; `canceled`: the other leg of its pair traded."""
 
     order: Working
@@ -95,6 +92,8 @@ class Met:
 
 def meet(orders: Sequence[Working], market: Bar | Quote, costs: Costs) -> list[Met]:
     """The working orders of one symbol against one bar or quote, in the order they came; they share its volume."""
+    if len(orders) == 1:
+        return [_alone(orders[0], market, costs)]
     touches = {order.id: touch(order, market, costs) for order in orders}
     for legs in _pairs(orders):
         touches |= _one_of(*legs, touches)
@@ -113,6 +112,15 @@ def meet(orders: Sequence[Working], market: Bar | Quote, costs: Costs) -> list[M
     return met
 
 
+def _alone(order: Working, market: Bar | Quote, costs: Costs) -> Met:
+    """The same of an order that shares its market with none, as most do."""
+    found = touch(order, market, costs)
+    triggered = found.triggered or order.triggered
+    if found.price is None or not (quantity := _takes(order, _there(market, costs))):
+        return Met(order, triggered)
+    return Met(order, triggered, quantity, found.price, found.at_open)
+
+
 def _there(market: Bar | Quote, costs: Costs) -> Decimal | None:
     """Shares that our orders may take; None: any number. A quote holds no more than it says, whatever our part is."""
     if isinstance(market, Bar):
@@ -126,7 +134,7 @@ def touch(order: Working, market: Bar | Quote, costs: Costs) -> Touch:
 
 
 def _on_bar(order: Working, bar: Bar, costs: Costs) -> Touch:
-    buys = order.side is Side.BUY
+    buys = order.side is BUY
     best, worst = (bar.low, bar.high) if buys else (bar.high, bar.low)
     stop = order.waits_for
     if stop is None:
@@ -156,7 +164,7 @@ def _taken(order: Working, start: Decimal, later: Decimal, costs: Costs, *, at_o
 
 def _on_quote(order: Working, quote: Quote, costs: Costs) -> Touch:
     """Stops are touched by the last print, by the other side's quote where there is none."""
-    quoted = quote.ask if order.side is Side.BUY else quote.bid
+    quoted = quote.ask if order.side is BUY else quote.bid
     seen = quote.last if quote.last is not None else quoted
     stop = order.waits_for
     if stop is not None and (seen is None or not _beyond(order, seen, stop)):
@@ -165,10 +173,10 @@ def _on_quote(order: Working, quote: Quote, costs: Costs) -> Touch:
     if there is None:
         return Touch(triggered)
     price = costs.slipped(order.side, there, quoted=quoted is not None)
-    if order.bound is None:
+    if (bound := order.bound) is None:
         return Touch(triggered, price)
-    reached = _better(order, there, order.bound) or (quoted is not None and there == order.bound)
-    return Touch(triggered, _better_of(order, price, order.bound) if reached else None)
+    reached = _better(order, there, bound) or (quoted is not None and there == bound)
+    return Touch(triggered, _better_of(order, price, bound) if reached else None)
 
 
 def _pairs(orders: Sequence[Working]) -> Iterable[tuple[Working, Working]]:
@@ -202,13 +210,13 @@ def _takes(order: Working, volume: Decimal | None) -> Decimal:
 
 
 def _beyond(order: Working, price: Decimal, stop: Decimal) -> bool:
-    return price >= stop if order.side is Side.BUY else price <= stop
+    return price >= stop if order.side is BUY else price <= stop
 
 
 def _better(order: Working, price: Decimal, than: Decimal) -> bool:
     """Strictly, for us."""
-    return price < than if order.side is Side.BUY else price > than
+    return price < than if order.side is BUY else price > than
 
 
 def _better_of(order: Working, one: Decimal, two: Decimal) -> Decimal:
-    return min(one, two) if order.side is Side.BUY else max(one, two)
+    return min(one, two) if order.side is BUY else max(one, two)

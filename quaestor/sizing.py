@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from decimal import ROUND_FLOOR, Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from quaestor.orders import Intent, Side
+from quaestor.orders import BUY, SELL, Intent, at_once
 from quaestor.ports import StoredSignal
 
 if TYPE_CHECKING:
     from quaestor.config import RiskSection
 
 ZERO = Decimal(0)
+# What is the same of all orders of targets: at the market, for the day, alone.
+AT_MARKET = {each.name: each.default for each in fields(Intent) if each.default is not MISSING}
+del AT_MARKET["reduces"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +54,18 @@ def plan(
         if price is None or signal.strategy not in weights:
             continue
         held = shares.get((signal.strategy, signal.symbol), ZERO)
-        sleeve = equity * Decimal(repr(weights[signal.strategy]))
-        goal = (sleeve * Decimal(repr(signal.target)) / price).to_integral_value(ROUND_FLOOR)
+        sleeve = equity * _exact(weights[signal.strategy])
+        goal = (sleeve * _exact(signal.target) / price).to_integral_value(ROUND_FLOOR)
         change = _change(held, goal, price, limits)
         if change:
             intent = _intent(account, session, signal, change, price)
             wanted.append(Wanted(intent, signal, sleeve, held, goal))
     return sorted(wanted, key=lambda w: (not w.intent.reduces, w.intent.strategy, w.intent.symbol))
+
+
+@lru_cache(maxsize=1024, typed=True)  # weights and targets are few, and asked for with every order
+def _exact(weight: float) -> Decimal:
+    return Decimal(repr(weight))
 
 
 def _change(held: Decimal, goal: Decimal, price: Decimal, limits: RiskSection) -> Decimal:
@@ -72,16 +81,19 @@ def _change(held: Decimal, goal: Decimal, price: Decimal, limits: RiskSection) -
 
 
 def _intent(account: str, session: dt.date, signal: StoredSignal, change: Decimal, price: Decimal) -> Intent:
-    return Intent(
+    return at_once(
+        Intent,
+        **AT_MARKET,
         account=account,
         strategy=signal.strategy,
         symbol=signal.symbol,
         session=session,
         cause_key=f"{signal.symbol}|{signal.timeframe}|{signal.bar_end.astimezone(dt.UTC).isoformat()[:19]}Z",
-        side=Side.BUY if change > 0 else Side.SELL,
+        side=BUY if change > 0 else SELL,
         quantity=abs(change),
         reference_price=price,
         reduces=change < 0,
+        provenance={},
     )
 
 

@@ -47,7 +47,7 @@ from quaestor.live.events import (
 )
 from quaestor.live.ordering import fired, wanted
 from quaestor.live.standing import Standing, instant
-from quaestor.orders import Side
+from quaestor.orders import SELL, at_once
 from quaestor.ports import Run as Decider
 from quaestor.ports import StoredSignal
 from quaestor.risk import Refusal
@@ -98,6 +98,7 @@ class Engine:
         self.closed: list[LiveBar | Correction] = []  # of the newest event, for whoever keeps bars
         self._limits = RiskSection()
         self._decider = Decider()
+        self._weights: dict[str, float] = {}  # sleeves by strategy
         self._parts: dict[str, Part] = {}
         self._by_frame: dict[str, list[Part]] = {}
         self._listeners: dict[str, list[tuple[Part, Follower]]] = {}
@@ -135,6 +136,7 @@ class Engine:
 
     def _on_setup(self, event: Setup) -> list[Act]:
         self.setup, self.now, self.cursor = event, event.now, event.cursor
+        self._weights = {player.name: player.weight for player in event.players}
         self._limits = RiskSection.model_validate(event.limits)
         self._decider = Decider(None, event.commit, event.config_digest)
         for player in event.players:
@@ -203,10 +205,10 @@ class Engine:
 
     def _on_told(self, event: Told) -> list[Act]:
         self._tick_over(event.now)
-        before = self.standing.entries()
+        before = {each.symbol for each in self.standing.held.values()}
         self.standing.tell(event.account)
         after = self.standing.entries()
-        for symbol in before.keys() | after.keys():
+        for symbol in before | after.keys():
             self.book.on_entry(symbol, after.get(symbol))
         return self._done()
 
@@ -423,7 +425,12 @@ class Engine:
         for part, follower in self._listeners[tick.symbol]:
             target = follower.on_tick(tick)
             if target is not None and part.targets.get(tick.symbol) != target:
-                self._target(part, tick.symbol, float(target), "tick", tick.at, {"close": self.last.get(tick.symbol)})
+                self._target(part, tick.symbol, float(target), "tick", tick.at, {"close": self._stands_at(tick)})
+
+    def _stands_at(self, tick: Tick) -> float:
+        """The last trade; before any, the middle of the quote."""
+        last = self.last.get(tick.symbol)
+        return last if last is not None else (tick.bid + tick.ask) / 2  # type: ignore[union-attr] # no trade, so a quote
 
     def _close(self, bars: Iterable[LiveBar | Correction]) -> None:
         for bar in bars:
@@ -463,14 +470,27 @@ class Engine:
         session = self.standing.session
         if session is None or self._is_settled(player.name, symbol, target):
             return
-        who = (player.name, player.digest, player.version, player.parameters)
-        stored = StoredSignal(*who, symbol, session.session, instant(at), target, 1, seen, None, frame)
-        self._want(stored, at if frame == "tick" else 0)
+        signal = at_once(
+            StoredSignal,
+            strategy=player.name,
+            digest=player.digest,
+            version=player.version,
+            parameters=player.parameters,
+            symbol=symbol,
+            session=session.session,
+            bar_end=instant(at),
+            target=target,
+            revision=1,
+            seen=seen,
+            flow_run_id=None,
+            timeframe=frame,
+        )
+        self._want(signal, at if frame == "tick" else 0)
 
     def _is_settled(self, strategy: str, symbol: str, target: float) -> bool:
         """Whether there is nothing to do about it: nothing is wanted or held, or it was refused a moment ago."""
-        idle = not self.standing.working or not self.standing.is_working(strategy, symbol)
-        if target == 0 and idle and (strategy, symbol) not in self.standing.held:
+        held = (strategy, symbol) in self.standing.held
+        if target == 0 and not held and not self.standing.is_working(strategy, symbol):
             self._told_no.pop((strategy, symbol), None)
             return True
         said = self._told_no.get((strategy, symbol))
@@ -480,9 +500,8 @@ class Engine:
         picture = self._picture()
         if picture is None or self.setup is None:
             return
-        weights = {player.name: player.weight for player in self.setup.players}
-        if signal.timeframe == FLATTEN:  # a person wants nothing held, whoever holds it
-            weights = {signal.strategy: 0.0}
+        # To flatten: a person wants nothing held, whoever holds it.
+        weights = {signal.strategy: 0.0} if signal.timeframe == FLATTEN else self._weights
         if self.standing.is_working(signal.strategy, signal.symbol):
             self._unmet[signal.strategy, signal.symbol] = signal
             return
@@ -541,9 +560,9 @@ class Engine:
             if signal is not None:  # a strategy wants the same with each bar: that it may not is said once
                 key = (signal.strategy, signal.symbol)
                 before = self._told_no.get(key)
-                wait = SECOND if refusal.side is Side.SELL else AGAIN
+                wait = SECOND if refusal.side is SELL else AGAIN
                 self._told_no[key] = (signal.target, refusal.rule, self.now + wait)
-                if refusal.side is Side.SELL:
+                if refusal.side is SELL:
                     self._unmet[key] = signal
                 if before is not None and before[:2] == (signal.target, refusal.rule):
                     continue
@@ -566,7 +585,7 @@ class Engine:
     def _waits(self, refused: Refusal) -> bool:
         """Whether it is a sale of what is held that may go later."""
         held = (refused.strategy, refused.symbol) in self.standing.held
-        return refused.side is Side.SELL and refused.rule in WAITING and held
+        return refused.side is SELL and refused.rule in WAITING and held
 
     def _forget(self, firing: uuid.UUID) -> None:
         self._owed.pop(firing, None)

@@ -14,7 +14,7 @@ from quaestor.bars import price
 from quaestor.exchange import tick
 from quaestor.judging import Candidate, of_target
 from quaestor.live.standing import ZERO, Standing, instant
-from quaestor.orders import TRIGGERS, Intent, OrderType, Side, trimmed
+from quaestor.orders import SELL, TRIGGERS, Intent, OrderType, Side, trimmed
 from quaestor.ports import StoredSignal
 from quaestor.risk import Picture
 from quaestor.sizing import plan
@@ -32,9 +32,8 @@ def wanted(
     picture: Picture,
     limits: RiskSection,
 ) -> list[Candidate]:
-    """The order that a strategy's target asks for now; none while an earlier one of its may still fill."""
-    last = standing.price_of(signal.symbol)
-    if last is None or standing.is_working(signal.strategy, signal.symbol):
+    """The order that a strategy's target asks for now, where no earlier one of its may still fill."""
+    if (last := standing.price_of(signal.symbol)) is None:
         return []
     prices = {signal.symbol: last}
     found = plan(account, picture.session, [signal], weights, picture.equity, picture.shares, prices, limits)
@@ -47,7 +46,7 @@ def fired(account: str, firing: Firing, standing: Standing, picture: Picture) ->
     if isinstance(action, Flatten):
         holders = standing.holders(None if action.everything else firing.symbol)
         found = [(each.strategy, each.symbol, picture.sellable(each.strategy, each.symbol)) for each in holders]
-        asked = [_order(account, firing, standing, picture, *each, Side.SELL) for each in found if each[2] > 0]
+        asked = [_order(account, firing, standing, picture, *each, SELL) for each in found if each[2] > 0]
     elif isinstance(action, OrderTemplate):
         shares = _shares(action, firing.symbol, standing, picture)
         asked = [_order(account, firing, standing, picture, *each, Side(action.side), action) for each in shares]
@@ -104,7 +103,7 @@ def _order(
         order_type=kind,
         limit_price=_moved(reference, action.limit_offset) if action else None,
         stop_price=_moved(reference, action.stop_offset) if action else None,
-        reduces=side is Side.SELL,
+        reduces=side is SELL,
     )
 
 

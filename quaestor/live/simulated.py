@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 from fractions import Fraction
-from itertools import islice, takewhile
+from itertools import islice
 
 from quaestor.exchange import Costs
 from quaestor.latches import HALT
@@ -32,7 +33,7 @@ from quaestor.live.events import Event, Filled, Latched, Moved, Session, Ticks, 
 from quaestor.live.simulated_market import Market, Order
 from quaestor.live.standing import after_fill, instant
 from quaestor.matching import Met, meet
-from quaestor.orders import MILLIONTH, Execution, Intent, Side, State
+from quaestor.orders import MILLIONTH, SELL, Execution, Intent, State
 from quaestor.risk import Record, Sale, Working
 from quaestor.ticks import SECOND, Tick
 
@@ -110,7 +111,7 @@ class SimulatedAccount:
         self._working: dict[str, list[Order]] = {}
         self._session: Session | None = None
         self._began = self._peak = cash
-        self._sent: list[tuple[int, uuid.UUID]] = []  # the session's orders, and when they were placed
+        self._sent: list[int] = []  # when the session's orders were placed
         self._sales: dict[uuid.UUID, Sale] = {}
         self._told_record, self._went_on = Record(), False
         self._told = 0
@@ -187,10 +188,10 @@ class SimulatedAccount:
         if not self._evidence:
             intent = intent.on_evidence({})
         order = self.orders[name] = Order(intent, name, now)
-        self._sent.append((now, name))
+        self._sent.append(now)
         self._news.append(name)
         mine = self.held.get((intent.strategy, intent.symbol))
-        if self._session is None or (intent.side is Side.SELL and (mine is None or mine.quantity < intent.quantity)):
+        if self._session is None or (intent.side is SELL and (mine is None or mine.quantity < intent.quantity)):
             order.state = State.REJECTED
             return [Moved(now, name, State.REJECTED, ZERO)]
         self._market.enter(intent.symbol)
@@ -222,7 +223,7 @@ class SimulatedAccount:
         self._market.take(symbol, met.quantity)
         order.fills, order.filled = order.fills + 1, order.filled + met.quantity
         self.cash += execution.cash
-        self._book(order, fill)
+        self._book(order, fill, execution.broker_id)
         if order.filled == intent.quantity:
             return [fill, self._end(order, State.FILLED, now)]
         order.state = State.PARTIALLY_FILLED
@@ -233,13 +234,13 @@ class SimulatedAccount:
         told = (fill.quantity, fill.price, fill.fee, intent.session, instant(fill.now))
         return Execution(f"{name}:{order.fills}", name, order.name, intent.symbol, intent.side, *told)
 
-    def _book(self, order: Order, fill: Filled) -> None:
+    def _book(self, order: Order, fill: Filled, name: str) -> None:
         key = (fill.strategy, fill.symbol)
         before = self.held.pop(key, None)
         now = after_fill(before, fill)
         if now.quantity:
             self.held[key] = now
-        if fill.side is Side.SELL and self._session is not None:
+        if fill.side is SELL and self._session is not None:
             sold = fill.quantity * fill.price
             gain = sold - (before.cost - now.cost if before is not None else ZERO)
             known = self._sales.pop(order.name, None)
@@ -247,7 +248,7 @@ class SimulatedAccount:
             if known is not None:
                 self._went_on = True
                 proceeds, gain = proceeds + known.proceeds, gain + known.realized
-            name, day = str(order.name), self._session.session
+            day = self._session.session
             self._sales[order.name] = Sale(name, fill.symbol, day, instant(fill.now), proceeds, gain)
 
     def _end(self, order: Order, state: State, now: int) -> Moved:
@@ -314,7 +315,7 @@ class SimulatedAccount:
 
     def _record(self, now: int) -> Record:
         """What was sold since it was told last is added to what was known; a sale that went on is counted anew."""
-        attempts = sum(1 for _ in takewhile(lambda sent: sent[0] > now - MINUTE, reversed(self._sent)))
+        attempts = len(self._sent) - bisect_right(self._sent, now - MINUTE)
         orders, sold = len(self._sent), len(self._told_record.sales)
         if self._went_on:
             self._told_record = Record(attempts, orders, tuple(reversed(self._sales.values())))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from quaestor.bars import price
+from quaestor.bars import exact
 from quaestor.matching import Quote, Working
 from quaestor.orders import Intent, State
 from quaestor.ticks import QuoteTick, Tick, TradeTick
@@ -68,13 +68,13 @@ class Market:
     def quote(self, symbol: str) -> Quote | None:
         """What stands now, less what our orders have taken of it already; None before anything was told."""
         tick, last = self._stands[symbol]
-        printed = None if last is None else price(last)
+        printed = None if last is None else exact(last)
         if tick is None:
             return None if printed is None else Quote(last=printed)
         size = Decimal(int(max(min(tick.bid_size, tick.ask_size), 0))) or None
         if size is not None and (taken := self._taken.get(symbol)) is not None and taken[0] is tick:
             size = max(size - taken[1], ZERO)
-        return Quote(price(tick.bid), price(tick.ask), printed, size)
+        return Quote(exact(tick.bid), exact(tick.ask), printed, size)
 
     def take(self, symbol: str, quantity: Decimal) -> None:
         """Our orders took shares of what stands; the next quote is another."""
@@ -86,6 +86,6 @@ class Market:
     def price(self, symbol: str) -> Decimal | None:
         """The last trade, or the middle of the last quote, dollars."""
         if (last := self._last.get(symbol)) is not None:
-            return price(last)
+            return exact(last)
         quote = self._quotes.get(symbol)
-        return None if quote is None else (price(quote.bid) + price(quote.ask)) / 2
+        return None if quote is None else (exact(quote.bid) + exact(quote.ask)) / 2

@@ -13,7 +13,7 @@ from __future__ import annotations
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from statistics import mean, median
 from typing import Any
@@ -84,7 +84,7 @@ class Followed:
             first = not self.model.quantity
             fee = costs.fee(self.order.side, met.quantity, met.price, first=first)
             self.model.add(met.quantity, met.price, fee)
-        self.order = replace(self.order, left=left, triggered=met.triggered)
+        self.order = msgspec.structs.replace(self.order, left=left, triggered=met.triggered)
         return left <= 0
 
 

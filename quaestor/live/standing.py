@@ -10,21 +10,23 @@ import datetime as dt
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from decimal import Decimal
 from functools import lru_cache
+from typing import Any
 
-from quaestor.bars import price
+from quaestor.bars import exact
 from quaestor.live.account import AccountState, Position
 from quaestor.live.events import Filled, Moved, Session
-from quaestor.orders import Intent, Side, State
+from quaestor.orders import BUY, Intent, State, at_once
 from quaestor.risk import Attempt, Live, Picture, Quote, Working
-from quaestor.risk.tally import Holdings
+from quaestor.risk.tally import Holdings, Tally
 from quaestor.ticks import SECOND, QuoteTick
 
 ZERO = Decimal(0)
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 UNCLEAR = frozenset({State.UNKNOWN})
+NONE: frozenset[str] = frozenset()
+IDLE = Tally()
 
 
 @lru_cache(maxsize=256)  # one moment is asked for several times on an order's way
@@ -36,13 +38,10 @@ def instant(at: int) -> dt.datetime:
 def after_fill(before: Position | None, fill: Filled) -> Position:
     """What a strategy holds of a symbol after a fill; shares leave at their average cost."""
     held, cost = (ZERO, ZERO) if before is None else (before.quantity, before.cost)
-    if fill.side is Side.BUY:
+    if fill.side is BUY:
         return Position(fill.strategy, fill.symbol, held + fill.quantity, cost + fill.quantity * fill.price)
     left = held - fill.quantity
     return Position(fill.strategy, fill.symbol, left, cost * left / held if held else ZERO)
-
-
-# A position, the last trade it was valued at, its price, its value at that, what it counts for in equity; dollars.
 
 
 class Quotes(Mapping[str, Quote]):
@@ -53,11 +52,20 @@ class Quotes(Mapping[str, Quote]):
         self._made: dict[str, tuple[QuoteTick, Quote]] = {}  # the gate asks for the same one several times
 
     def __getitem__(self, symbol: str) -> Quote:
-        tick = self._ticks[symbol]
-        made = self._made.get(symbol)
-        if made is None or made[0] is not tick:
-            made = self._made[symbol] = (tick, Quote(price(tick.bid), price(tick.ask), instant(tick.at)))
-        return made[1]
+        found: Quote | None = self.get(symbol)
+        if found is None:
+            raise KeyError(symbol)
+        return found
+
+    def get(self, symbol: str, default: Any = None) -> Any:
+        """The gate asks for each order, several times; a mapping's own way there is longer."""
+        if (tick := self._ticks.get(symbol)) is None:
+            return default
+        known, quote = self._made.get(symbol, (None, None))
+        if known is not tick:
+            quote = Quote(exact(tick.bid), exact(tick.ask), instant(tick.at))
+            self._made[symbol] = (tick, quote)
+        return quote
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._ticks)
@@ -93,6 +101,7 @@ class Worth:
         self._keys: dict[str, set[tuple[str, str]]] = {}
         self._quoted: set[tuple[str, str]] = set()  # at a price that is no trade's: any event may change it
         self._new = set(self._held)
+        self.is_exact = True  # a cost may have all the digits there are: sums with one in them are rounded
         self.moved.clear()
 
     def revalue(self, key: tuple[str, str]) -> None:
@@ -112,9 +121,9 @@ class Worth:
 
     def _value(self, key: tuple[str, str]) -> None:
         symbol = key[1]
-        worth, value = self._worths.pop(key, (ZERO, ZERO))
-        self.total -= worth
-        self._count(symbol, -abs(value), -value)
+        if (before := self._worths.pop(key, None)) is not None:
+            self.total -= before[0]
+            self._count(symbol, -abs(before[1]), -before[1])
         each = self._held.get(key)
         self._quoted.discard(key)
         if each is None:
@@ -128,6 +137,7 @@ class Worth:
         price = self._price_of(symbol)
         value = ZERO if price is None else each.quantity * price
         worth = each.cost if price is None else value
+        self.is_exact = self.is_exact and price is not None
         self._worths[key] = (worth, value)
         self.total += worth
         self._count(symbol, abs(value), value)
@@ -155,7 +165,6 @@ class Standing:
         self.latches: tuple[str, ...] = ()
         self.placed = 0  # orders since the books were told of last
         self._last, self.quotes, self._seen = last, Quotes(quotes), quotes
-        self._exact: dict[str, tuple[float, Decimal]] = {}  # last trades as decimals, made when one is asked for
         self._of_session: tuple[Session, tuple[frozenset[str], frozenset[str], frozenset[str]]] | None = None
         self.worth = Worth(self.held, self.price_of, lambda symbol: symbol in last)
         self._recent: deque[tuple[int, Attempt]] = deque()
@@ -169,9 +178,12 @@ class Standing:
         known = set(account.known)
         going = {ref_id: order for ref_id, order in self.working.items() if ref_id not in known}
         self.told, self.cash, self.latches = account, account.cash, account.latches
+        held = {(each.strategy, each.symbol): each for each in account.positions if each.quantity}
+        as_known = held == self.held and self.worth.is_exact  # most often: every fill was told before
         self.held.clear()
-        self.held.update({(each.strategy, each.symbol): each for each in account.positions if each.quantity})
-        self.worth.renew()
+        self.held.update(held)
+        if not as_known:
+            self.worth.renew()
         self.working = {order.intent.ref_id: order for order in account.working} | going
         self.placed = len(going)
         self._unknown = {}
@@ -180,10 +192,11 @@ class Standing:
         """These are on their way."""
         at = instant(now)
         for intent in intents:
-            self.working[intent.ref_id] = Working(intent, intent.quantity)
+            ref_id = intent.ref_id
+            self.working[ref_id] = Working(intent, intent.quantity)
             self._recent.append((now, Attempt(intent, at)))
             self.placed += 1
-            self._unanswered.add(intent.ref_id)
+            self._unanswered.add(ref_id)
 
     def move(self, event: Moved) -> None:
         """An order stands elsewhere."""
@@ -194,10 +207,10 @@ class Standing:
         if event.state.final:
             del self.working[event.ref_id]
         else:
-            self.working[event.ref_id] = replace(order, left=event.left)
+            self.working[event.ref_id] = Working(order.intent, event.left)
         if event.state in UNCLEAR:
             self._unknown[event.ref_id] = order.intent
-        else:
+        elif self._unknown:
             self._unknown.pop(event.ref_id, None)
 
     def fill(self, event: Filled) -> Position | None:
@@ -223,20 +236,16 @@ class Standing:
 
     def price_of(self, symbol: str) -> Decimal | None:
         """The last trade, the middle of the last quote, or the last close; dollars."""
-        last = self._last.get(symbol)
-        if last is not None:
-            known = self._exact.get(symbol)
-            if known is None or known[0] != last:
-                known = self._exact[symbol] = (last, price(last))
-            return known[1]
-        quote = self._seen.get(symbol)
-        if quote is not None:
-            return (price(quote.bid) + price(quote.ask)) / 2
+        if (last := self._last.get(symbol)) is not None:
+            return exact(last)
+        if (quote := self._seen.get(symbol)) is not None:
+            return (exact(quote.bid) + exact(quote.ask)) / 2
         return self.session.prices.get(symbol) if self.session else None
 
     def entry(self, symbol: str) -> float | None:
         """The average price paid for what is held of a symbol; None where nothing is."""
-        mine = [each for (_, name), each in self.held.items() if name == symbol]
+        if not (mine := [each for (_, name), each in self.held.items() if name == symbol]):
+            return None
         quantity = sum((each.quantity for each in mine), ZERO)
         return float(sum((each.cost for each in mine), ZERO) / quantity) if quantity > 0 else None
 
@@ -254,7 +263,7 @@ class Standing:
 
     def is_working(self, strategy: str, symbol: str) -> bool:
         """Whether an order of that strategy on that symbol may still fill."""
-        return any((o.intent.strategy, o.intent.symbol) == (strategy, symbol) for o in self.working.values())
+        return any(o.intent.symbol == symbol and o.intent.strategy == strategy for o in self.working.values())
 
     def equity(self) -> Decimal:
         """Cash and shares at the last prices; what has no price counts at its cost."""
@@ -270,37 +279,51 @@ class Standing:
             self._recent.popleft()
         prices = dict(session.prices)
         equity, holdings = self._valued(prices)
-        shares = dict(self.worth.shares)
+        working = tuple(self.working.values())
         halted, blocked, universe = self._symbols(session)
         record = told.record
         if record is not None and self.placed:
             record = record.counted(self.placed)
-        unknown = self._unknown.values()
-        exits = {intent.symbol for intent in unknown if intent.reduces}
-        picture = Picture(
+        unknown, unknown_exits = self._unclear(told)
+        return at_once(
+            Picture,
             session=session.session,
             equity=equity,
             cash=self.cash,
             peak=max(told.peak, equity),
             previous_equity=told.equity,
-            shares=shares,
+            shares=dict(self.worth.shares),
             prices=prices,
             bar_age=session.bar_age,
             trading=told.trading,
             halted=halted,
             blocked=blocked,
             latches=self.latches,
-            unknown=frozenset(told.unknown) | {intent.symbol for intent in unknown},
-            unknown_exits=frozenset(told.unknown_exits) | exits,
+            unknown=unknown,
+            unknown_exits=unknown_exits,
             settled=told.settled,
             compared=told.compared,
             universe=universe,
             record=record,
-            live=Live(instant(now), self.quotes, told.skew, None, tuple(attempt for _, attempt in self._recent)),
-            working=tuple(self.working.values()),
+            live=self._moment(now, told.skew),
+            working=working,
+            passed=(),
+            # Worked out of the rest, and kept up here: every order asks for both.
+            holdings=holdings,
+            tally=Tally.of([(order.intent, order.left) for order in working], ()) if working else IDLE,
         )
-        picture.__dict__["holdings"] = holdings  # they are not counted anew
-        return picture
+
+    def _moment(self, now: int, skew: Decimal | None) -> Live:
+        recent = tuple([attempt for _, attempt in self._recent])
+        return at_once(Live, now=instant(now), quotes=self.quotes, skew=skew, newest=None, recent=recent)
+
+    def _unclear(self, told: AccountState) -> tuple[frozenset[str], frozenset[str]]:
+        """Symbols with an order whose fate is not known, and those where it is an exit."""
+        if not self.unknown and not told.unknown_exits:  # as nearly always
+            return NONE, NONE
+        found = self._unknown.values()
+        exits = {intent.symbol for intent in found if intent.reduces}
+        return frozenset(told.unknown) | {intent.symbol for intent in found}, frozenset(told.unknown_exits) | exits
 
     def _symbols(self, session: Session) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
         """Those that are halted, blocked, and that may be traded in the session."""

@@ -18,7 +18,7 @@ for lack of data is not passed over: it stops entries, or says "n/a" where there
 have no quotes).
 """
 
-from quaestor.risk.gate import RULES, Check, Refusal, gate, refusal, refused_by
+from quaestor.risk.gate import RULES, Check, Refusal, gate, refusal, refused_by, verdicts
 from quaestor.risk.picture import Attempt, Live, Picture, Quote, Working
 from quaestor.risk.record import Record, Sale
 from quaestor.risk.rule import Rule, Scope, Verdict
@@ -42,4 +42,5 @@ __all__ = [
     "price_band",
     "refusal",
     "refused_by",
+    "verdicts",
 ]

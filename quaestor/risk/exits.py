@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from quaestor.orders import Intent, Side
+from quaestor.orders import SELL, Intent
 from quaestor.risk.rule import Rule, Verdict
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def _reduce_only(order: Intent, picture: Picture, _: RiskSection) -> Verdict:
     left = picture.sellable(order.strategy, order.symbol, order)
-    return left, order.quantity, order.side is Side.SELL and order.quantity <= left
+    return left, order.quantity, order.side is SELL and order.quantity <= left
 
 
 def _unknown_exit(order: Intent, picture: Picture, _: RiskSection) -> Verdict:

@@ -49,7 +49,8 @@ def _net_exposure(order: Intent, picture: Picture, limits: RiskSection) -> Verdi
 
 
 def _open_positions(order: Intent, picture: Picture, limits: RiskSection) -> Verdict:
-    count = len(picture.positions() | {order.symbol})
+    symbols = picture.positions()
+    count = len(symbols) + (order.symbol not in symbols)
     return limits.max_open_positions, count, count <= limits.max_open_positions
 
 

@@ -22,10 +22,23 @@ if TYPE_CHECKING:
     from quaestor.config import RiskSection
     from quaestor.risk.picture import Picture
 
-_check = tuple.__new__  # a named tuple's own constructor costs three times that, for each of the rules of each order
 RULES: tuple[Rule, ...] = (*SANITY, *EXITS, *TRUST, *MARKET, *EXPOSURE, *RATE, *LOSS)
-ENTRY_RULES = tuple(rule for rule in RULES if rule.scope != "exits")
-EXIT_RULES = tuple(rule for rule in RULES if rule.scope != "entries")
+
+
+class _Asked:
+    """A rule as the gate asks it, and its last verdict with the evidence of it: most say the same of every order."""
+
+    __slots__ = ("judge", "last", "name", "sanity", "unit")
+
+    def __init__(self, rule: Rule) -> None:
+        self.name, self.unit, self.judge, self.sanity = rule.name, rule.unit, rule.judge, rule.scope == "all"
+        self.last: tuple[object, object, bool | None, dict[str, Any]] = (None, None, None, {})
+
+
+ASKED = {  # by whether an order reduces a position
+    reduces: tuple(_Asked(rule) for rule in RULES if rule.scope != other)
+    for reduces, other in ((True, "entries"), (False, "exits"))
+}
 
 
 class Check(NamedTuple):
@@ -61,14 +74,28 @@ def gate(order: Intent, picture: Picture, limits: RiskSection) -> list[Check]:
 
     An order that fails sanity is measured no further: its quantity or price may be no number at all.
     """
-    checks: list[Check] = []
-    for name, unit, scope, _, judge, _ in EXIT_RULES if order.reduces else ENTRY_RULES:
-        limit, observed, ok = judge(order, picture, limits)
-        told = limit if type(limit) is str else str(limit), observed if type(observed) is str else str(observed)
-        checks.append(_check(Check, (name, unit, *told, ok)))
-        if scope == "all" and not ok:
-            break
-    return checks
+    return [Check(**told) for told in verdicts(order, picture, limits)[0]]
+
+
+def verdicts(order: Intent, picture: Picture, limits: RiskSection) -> tuple[list[dict[str, Any]], Check | None]:
+    """The same as an order's evidence has them, which is all that most are for; and the first that is not ok.
+
+    Orders share what is told of one verdict: nobody writes to it.
+    """
+    told: list[dict[str, Any]] = []
+    failed: Check | None = None
+    for rule in ASKED[order.reduces]:
+        limit, observed, ok = rule.judge(order, picture, limits)
+        was_limit, was_observed, was_ok, check = rule.last
+        if observed is not was_observed or limit is not was_limit or ok is not was_ok:
+            check = {"rule": rule.name, "unit": rule.unit, "limit": f"{limit!s}", "observed": f"{observed!s}", "ok": ok}
+            rule.last = (limit, observed, ok, check)
+        told.append(check)
+        if not ok:
+            failed = failed or Check(**check)
+            if rule.sanity:
+                break
+    return told, failed
 
 
 def refusal(order: Intent, failed: Check, provenance: Mapping[str, Any]) -> Refusal:

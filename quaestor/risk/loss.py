@@ -33,10 +33,12 @@ def _drawdown(_: Intent, picture: Picture, limits: RiskSection) -> Verdict:
 def _losing_streak(order: Intent, picture: Picture, limits: RiskSection) -> Verdict:
     if picture.record is None:
         return limits.max_losses_in_a_row, UNKNOWN, False
-    losses, last = picture.record.losses(), picture.record.last_loss()
+    losses, wanted = picture.record.losses(), f"below {limits.max_losses_in_a_row}"
+    if losses < limits.max_losses_in_a_row:
+        return wanted, losses, True
+    last = picture.record.last_loss()
     over = last is not None and age(last, order.session) > limits.losing_pause
-    observed = f"{losses}, and the pause is over" if over and losses >= limits.max_losses_in_a_row else losses
-    return f"below {limits.max_losses_in_a_row}", observed, over or losses < limits.max_losses_in_a_row
+    return wanted, f"{losses}, and the pause is over" if over else losses, over
 
 
 def _cooldown(order: Intent, picture: Picture, limits: RiskSection) -> Verdict:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING
 
-from quaestor.orders import Intent, OrderType, Side
-from quaestor.risk.rule import DAILY_BARS, Rule, Verdict
+from quaestor.orders import BUY, Intent, OrderType
+from quaestor.risk.rule import DAILY_BARS, MILLIONTH, Rule, Verdict, hours
 
 if TYPE_CHECKING:
     from quaestor.config import RiskSection
@@ -33,17 +33,15 @@ def _spread(order: Intent, picture: Picture, limits: RiskSection) -> Verdict:
     if quote is None or not quote.sound:
         return limits.max_spread, NO_QUOTE if quote is None else f"{quote.bid} / {quote.ask}", False
     wide = (quote.ask - quote.bid) / quote.mid
-    return limits.max_spread, wide.quantize(Decimal("0.000001"), ROUND_CEILING), wide <= limits.max_spread
+    return limits.max_spread, wide.quantize(MILLIONTH, ROUND_CEILING), wide <= limits.max_spread
 
 
 def _auction(order: Intent, picture: Picture, limits: RiskSection) -> Verdict:
-    from quaestor.calendar import is_session, session_close, session_open
-
     if picture.live is None:
         return "outside", DAILY_BARS, True
-    if not is_session(order.session):
+    if (there := hours(order.session)) is None:
         return "outside", "no session", False
-    now, opens, closes = picture.live.now, session_open(order.session), session_close(order.session)
+    now, (opens, closes) = picture.live.now, there
     opening = -60 * limits.quiet_open <= (now - opens).total_seconds() < 60 * limits.quiet_open
     closing = 0 < (closes - now).total_seconds() <= 60 * limits.quiet_close
     observed = "opening" if opening else "closing" if closing else "outside"
@@ -87,4 +85,4 @@ MARKET: tuple[Rule, ...] = (
 
 
 def _side(order: Intent) -> Verdict:
-    return "buy", order.side.value, order.side is Side.BUY
+    return BUY, order.side, order.side is BUY

@@ -5,18 +5,20 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cached_property
 
-from quaestor.orders import Intent, Side
+import msgspec
+
+from quaestor.orders import BUY, SELL, Intent
 from quaestor.risk.record import Record
 from quaestor.risk.rule import ZERO
 from quaestor.risk.tally import Holdings, Tally
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(msgspec.Struct, frozen=True, gc=False):
     """Bid and ask in dollars per share, and when they stood."""
 
     bid: Decimal
@@ -26,7 +28,7 @@ class Quote:
     @property
     def sound(self) -> bool:
         """Both are prices, and not crossed."""
-        return self.bid.is_finite() and self.ask.is_finite() and 0 < self.bid <= self.ask
+        return self.bid.is_finite() and self.ask.is_finite() and ZERO < self.bid <= self.ask
 
     @property
     def mid(self) -> Decimal:
@@ -34,8 +36,7 @@ class Quote:
         return (self.bid + self.ask) / 2
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True, gc=False):
     """An order that was sent, and when."""
 
     intent: Intent
@@ -57,8 +58,7 @@ class Live:
     recent: tuple[Attempt, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Working:
+class Working(msgspec.Struct, frozen=True, gc=False):
     """An order decided earlier that may still fill, and the shares it may."""
 
     intent: Intent
@@ -107,7 +107,7 @@ class Picture:
 
     def after(self, intent: Intent) -> Picture:
         """The picture once this order is on its way: its cash is spoken for, its exposure counts."""
-        spent = intent.notional if intent.side is Side.BUY else ZERO
+        spent = intent.notional if intent.side is BUY else ZERO
         following = replace(self, cash=self.cash - spent, passed=(*self.passed, intent))
         following.__dict__.update(tally=self.tally.after(intent), holdings=self.holdings)  # they are not counted anew
         return following
@@ -142,9 +142,9 @@ class Picture:
         """The same, with what is owed set against what is owned."""
         return self.holdings.net + self.tally.spent
 
-    def positions(self) -> frozenset[str]:
+    def positions(self) -> AbstractSet[str]:
         """Symbols that are held or about to be."""
-        return frozenset(self.holdings.by_symbol.keys() | self.tally.entries.keys())
+        return self.holdings.by_symbol.keys() | self.tally.entries.keys()
 
     def sellable(self, strategy: str, symbol: str, order: Intent | None = None) -> Decimal:
         """Shares of the strategy that no order sells yet; orders that cancel each other are counted once.
@@ -154,10 +154,10 @@ class Picture:
         going: dict[str, Decimal] = {}
         groups: dict[uuid.UUID, str] = {}
         for intent, left in self.on_their_way():
-            if (intent.strategy, intent.symbol, intent.side) == (strategy, symbol, Side.SELL):
+            if intent.symbol == symbol and intent.strategy == strategy and intent.side is SELL:
                 group = groups[intent.ref_id] = _group(intent, groups)
                 going[group] = max(going.get(group, ZERO), left)
-        if order is not None:
+        if order is not None and going:
             going.pop(_group(order, groups), None)
         return self.shares.get((strategy, symbol), ZERO) - sum(going.values(), ZERO)
 

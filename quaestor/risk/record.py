@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 from itertools import takewhile
 
+from quaestor.calendar import settles
 from quaestor.risk.rule import ZERO
 
 
@@ -49,18 +50,18 @@ class Record:
 
     def counted(self, orders: int) -> Record:
         """The record once so many more orders were sent."""
-        sent = self.attempts + orders, self.orders + orders
-        more = Record(*sent, self.sales, self.quarantined, self.splitting)
-        more.__dict__.update(_sums=self._sums, _closes=self._closes, _streak=self._streak, _losses=self._losses)
+        worked_out = {"_sums": self._sums, "_closes": self._closes, "_streak": self._streak, "_losses": self._losses}
+        more = object.__new__(Record)  # made for each order: a frozen one's own constructor sets field by field
+        more.__dict__.update(self.__dict__, **worked_out, attempts=self.attempts + orders, orders=self.orders + orders)
         return more
 
     def followed(self, sales: Sequence[Sale], attempts: int, orders: int) -> Record:
         """The record once these were sold, newest first, each by an order that sold nothing before."""
-        more = replace(self, attempts=attempts, orders=orders, sales=(*sales, *self.sales))
         new = Record(sales=tuple(sales))
+        more = Record(attempts, orders, new.sales + self.sales, self.quarantined, self.splitting)
         streak = new._streak + (self._streak if new._streak == len(new._closes) else 0)
         sums = {since: gains + new.realized(since) for since, gains in self._sums.items()}
-        closes, losses = (*new._closes, *self._closes), {**self._losses, **new._losses}
+        closes, losses = new._closes + self._closes, {**self._losses, **new._losses}
         more.__dict__.update(_sums=sums, _closes=closes, _streak=streak, _losses=losses)
         return more
 
@@ -74,8 +75,6 @@ class Record:
 
     def unsettled(self, session: dt.date) -> Decimal:
         """Proceeds that are not ours to spend by that session."""
-        from quaestor.calendar import settles
-
         return sum((sale.proceeds for sale in takewhile(lambda s: settles(s.session) > session, self.sales)), ZERO)
 
     @cached_property

@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from quaestor.calendar import is_session, session_close, session_open, sessions
 from quaestor.orders import Intent
 
 if TYPE_CHECKING:
@@ -40,8 +42,13 @@ def share(part: Decimal, whole: Decimal) -> Decimal:
     return (part / whole).quantize(MILLIONTH, ROUND_CEILING) if whole > 0 else Decimal(1)
 
 
+@lru_cache(maxsize=4096)  # a day's orders ask for the same few
 def age(past: dt.date, session: dt.date) -> int:
     """Sessions from one to a later one; 0 for the same."""
-    from quaestor.calendar import sessions
-
     return len(sessions(past, session)) - 1
+
+
+@lru_cache(maxsize=256)
+def hours(day: dt.date) -> tuple[dt.datetime, dt.datetime] | None:
+    """When a session opens and closes, UTC; None for a day that is none."""
+    return (session_open(day), session_close(day)) if is_session(day) else None

@@ -8,32 +8,33 @@ from typing import TYPE_CHECKING
 
 from quaestor.bars import SYMBOL
 from quaestor.exchange import tick
-from quaestor.orders import Intent, OrderType, Side, TimeInForce
-from quaestor.risk.rule import Rule, Verdict
+from quaestor.orders import BUY, Intent, OrderType, TimeInForce
+from quaestor.risk.rule import MILLIONTH, ZERO, Rule, Verdict, hours
 
 if TYPE_CHECKING:
     from quaestor.config import RiskSection
     from quaestor.risk.picture import Picture
 
-SHARE = Decimal("0.000001")  # brokers keep six decimals
+SHARE, WHOLE = MILLIONTH, Decimal(1)  # brokers keep six decimals
+SPELLED = re.compile(SYMBOL)
 MOST = Decimal(100_000_000)  # shares of an order, dollars of a price: beyond it the pen has slipped
 
 
 def _symbol(order: Intent, picture: Picture, _: RiskSection) -> Verdict:
-    spelled = re.fullmatch(SYMBOL, order.symbol) is not None
+    spelled = SPELLED.fullmatch(order.symbol) is not None
     known = order.symbol in picture.bar_age and order.symbol in picture.prices
     return "known", "known" if spelled and known else "unknown", spelled and known
 
 
 def _quantity(order: Intent, _: Picture, __: RiskSection) -> Verdict:
-    market = order.order_type is OrderType.MARKET and order.time_in_force is TimeInForce.GFD
-    wanted, step = ("shares > 0, 6 decimals", SHARE) if order.reduces and market else ("whole shares > 0", Decimal(1))
+    market = order.reduces and order.order_type is OrderType.MARKET and order.time_in_force is TimeInForce.GFD
+    wanted, step = ("shares > 0, 6 decimals", SHARE) if market else ("whole shares > 0", WHOLE)
     return wanted, order.quantity, _between(order.quantity) and order.quantity == order.quantity.quantize(step)
 
 
 def _between(amount: Decimal) -> bool:
     """Whether it is a number that shares or a price can have."""
-    return amount.is_finite() and 0 < amount < MOST
+    return amount.is_finite() and ZERO < amount < MOST
 
 
 def _reference_price(order: Intent, _: Picture, __: RiskSection) -> Verdict:
@@ -43,6 +44,8 @@ def _reference_price(order: Intent, _: Picture, __: RiskSection) -> Verdict:
 def _order_prices(order: Intent, _: Picture, __: RiskSection) -> Verdict:
     """Exactly the prices that its type names, and each a price."""
     kind = order.order_type
+    if kind is OrderType.MARKET and _at_market(order):
+        return "none", "none", True
     prices = {"limit": order.limit_price, "stop": order.stop_price}
     wanted = [name for name, named in (("limit", kind.limits), ("stop", kind.stops)) if named]
     given = {name: amount for name, amount in prices.items() if amount is not None}
@@ -50,22 +53,29 @@ def _order_prices(order: Intent, _: Picture, __: RiskSection) -> Verdict:
     return " and ".join(wanted) or "none", ", ".join(f"{name} {amount}" for name, amount in given.items()) or "none", ok
 
 
+def _at_market(order: Intent) -> bool:
+    """Whether it names no price, as most orders do: there is nothing to look at then."""
+    return order.limit_price is None and order.stop_price is None
+
+
 def _tick(order: Intent, _: Picture, __: RiskSection) -> Verdict:
+    if _at_market(order):
+        return "a multiple of the tick", "at market", True
     prices = [amount for amount in (order.limit_price, order.stop_price) if amount is not None]
     off = next((amount for amount in prices if amount % tick(amount) != 0), None)
     if off is not None:
         return f"a multiple of {tick(off)}", off, False
-    return "a multiple of the tick", ", ".join(map(str, prices)) or "at market", True
+    return "a multiple of the tick", ", ".join(map(str, prices)), True
 
 
 def _stop_side(order: Intent, picture: Picture, _: RiskSection) -> Verdict:
     """A stop waits: a sale's below the market, a purchase's above; and its limit lies beyond it, where it can fill."""
-    last, stop = picture.last(order.symbol), order.stop_price
-    if stop is None:
+    if (stop := order.stop_price) is None:
         return "no stop", "no stop", True
+    last = picture.last(order.symbol)
     waits = last is not None and order.side.sign * (stop - last) > 0
     reaches = order.limit_price is None or order.side.sign * (order.limit_price - stop) >= 0
-    where = "above" if order.side is Side.BUY else "below"
+    where = "above" if order.side is BUY else "below"
     limit = "" if order.limit_price is None else f", limit {order.limit_price}"
     return f"{where} {'no price' if last is None else last}", f"stop {stop}{limit}", waits and reaches
 
@@ -93,7 +103,7 @@ def price_band(order: Intent, last: Decimal | None, limits: RiskSection) -> Verd
         away = max(away, order.side.sign * (order.limit_price / last - 1))
     if order.stop_price is not None:
         away = max(away, abs(order.stop_price / last - 1))
-    return width, away.quantize(Decimal("0.000001"), ROUND_CEILING), away <= width
+    return width, away.quantize(MILLIONTH, ROUND_CEILING), away <= width
 
 
 def _halted(order: Intent, picture: Picture, _: RiskSection) -> Verdict:
@@ -111,12 +121,9 @@ def _session(order: Intent, picture: Picture, _: RiskSection) -> Verdict:
 
 
 def _over(order: Intent, picture: Picture) -> str:
-    from quaestor.calendar import is_session, session_close
-
-    if picture.live is None or not is_session(order.session):
+    if picture.live is None or (there := hours(order.session)) is None:
         return ""
-    close = session_close(order.session)
-    return f"over since {close:%H:%M} UTC" if picture.live.now >= close else ""
+    return f"over since {there[1]:%H:%M} UTC" if picture.live.now >= there[1] else ""
 
 
 def _duplicate(order: Intent, picture: Picture, limits: RiskSection) -> Verdict:
@@ -125,14 +132,15 @@ def _duplicate(order: Intent, picture: Picture, limits: RiskSection) -> Verdict:
     """
     alike = picture.tally.passed.get((order.strategy, order.symbol, order.side), ())
     same = [other for other in alike if _same(order, other)]
-    if picture.live is not None:
+    recent = () if picture.live is None else [each for each in picture.live.recent if _same(order, each.intent)]
+    if picture.live is not None and recent:
         since = picture.live.now.timestamp() - limits.duplicate_window
-        same += [a.intent for a in picture.live.recent if a.at.timestamp() > since and _same(order, a.intent)]
+        same += [each.intent for each in recent if each.at.timestamp() > since]
     return 0, len(same), not same
 
 
 def _same(order: Intent, other: Intent) -> bool:
-    if (order.strategy, order.symbol, order.side) != (other.strategy, other.symbol, other.side):
+    if order.symbol != other.symbol or order.side is not other.side or order.strategy != other.strategy:
         return False
     related = order.replaces == other.ref_id or (order.oco != "" and order.oco == other.oco)
     return not related or order.ref_id == other.ref_id

@@ -6,17 +6,17 @@ It is kept up as each order passes, so that the price of judging one does not gr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 
-from quaestor.orders import Intent, Side
+import msgspec
+
+from quaestor.orders import SELL, Intent, Side
 from quaestor.risk.rule import ZERO
 
 Kind = tuple[str, str, Side]  # strategy, symbol, side
 
 
-@dataclass(frozen=True, slots=True)
-class Holdings:
+class Holdings(msgspec.Struct, frozen=True):
     """Dollars of positions at the reference prices: long or short, and with what is owed set against what is owned."""
 
     gross: Decimal
@@ -33,43 +33,46 @@ class Holdings:
         return cls(sum(by_symbol.values(), ZERO), sum((value for _, value in values), ZERO), by_symbol)
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(msgspec.Struct, frozen=True):
     """Orders that may still fill. Dollars at their reference prices.
 
     entries: of those that buy, by symbol; spent: the same in all; bought: of those let through in this decision; sales
     by symbol, oldest first; passed: those let through in this decision, by strategy, symbol and side.
     """
 
-    entries: Mapping[str, Decimal] = field(default_factory=dict)
+    entries: Mapping[str, Decimal] = msgspec.field(default_factory=dict)
     spent: Decimal = ZERO
     bought: Decimal = ZERO
-    sales: Mapping[str, tuple[Intent, ...]] = field(default_factory=dict)
-    passed: Mapping[Kind, tuple[Intent, ...]] = field(default_factory=dict)
+    sales: Mapping[str, tuple[Intent, ...]] = msgspec.field(default_factory=dict)
+    passed: Mapping[Kind, tuple[Intent, ...]] = msgspec.field(default_factory=dict)
 
     @classmethod
     def of(cls, working: Iterable[tuple[Intent, Decimal]], passed: Iterable[Intent]) -> Tally:
         """`working`: orders of earlier decisions with the shares that they may still fill."""
-        tally = cls()
+        entries: dict[str, Decimal] = {}
+        sales: dict[str, tuple[Intent, ...]] = {}
+        spent = ZERO
         for intent, left in working:
-            tally = tally._with(intent, left)
+            symbol = intent.symbol
+            if intent.side is SELL:
+                sales[symbol] = (*sales.get(symbol, ()), intent)
+            else:
+                value = left * intent.reference_price
+                entries[symbol] = entries.get(symbol, ZERO) + value
+                spent += value
+        tally = cls(entries, spent, ZERO, sales)
         for intent in passed:
             tally = tally.after(intent)
         return tally
 
     def after(self, intent: Intent) -> Tally:
         """Once this order is let through."""
-        kind = (intent.strategy, intent.symbol, intent.side)
-        alike = {**self.passed, kind: (*self.passed.get(kind, ()), intent)}
-        more = self._with(intent, intent.quantity)
-        bought = self.bought + (intent.notional if intent.side is Side.BUY else ZERO)
-        return Tally(more.entries, more.spent, bought, more.sales, alike)
-
-    def _with(self, intent: Intent, left: Decimal) -> Tally:
         symbol = intent.symbol
-        if intent.side is Side.SELL:
+        kind = (intent.strategy, symbol, intent.side)
+        alike = {**self.passed, kind: (*self.passed.get(kind, ()), intent)}
+        if intent.side is SELL:
             sales = {**self.sales, symbol: (*self.sales.get(symbol, ()), intent)}
-            return Tally(self.entries, self.spent, self.bought, sales, self.passed)
-        value = left * intent.reference_price
+            return Tally(self.entries, self.spent, self.bought, sales, alike)
+        value = intent.notional
         entries = {**self.entries, symbol: self.entries.get(symbol, ZERO) + value}
-        return Tally(entries, self.spent + value, self.bought, self.sales, self.passed)
+        return Tally(entries, self.spent + value, self.bought + value, self.sales, alike)

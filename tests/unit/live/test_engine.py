@@ -53,7 +53,27 @@ class _OnTicks(Follower):
         return None if isinstance(tick, QuoteTick) else 0.1 if tick.price > 100 else 0.0
 
 
+@dataclass(frozen=True)
+class QuoteStrategy(LiveStrategy):
+    name = "on_quotes"
+
+    def follow(self, symbol: str) -> Follower:
+        del symbol
+        return _OnQuotes()
+
+
+class _OnQuotes(Follower):
+    """A tenth, as soon as anybody quotes."""
+
+    wants_ticks = True
+
+    def on_tick(self, tick: Tick) -> float | None:
+        return 0.1 if isinstance(tick, QuoteTick) else None
+
+
 def find(name: str, parameters: Any) -> Any:
+    if name == "on_quotes":
+        return Built(QuoteStrategy(), name, "v1", {}, "digest")
     if name == "on_ticks":
         return Built(TickStrategy(), name, "v1", {}, "digest")
     return Catalogue().build(name, parameters)
@@ -153,6 +173,14 @@ def test_a_target_that_comes_while_an_order_works_is_met_when_that_has_ended() -
     desk.fill()
     desk.on(Clock(desk.now + 2 * SECOND))
     assert [intent.side.value for intent in desk.sent] == ["buy", "sell"]
+
+
+def test_a_strategy_may_act_on_a_quote_before_anything_was_traded() -> None:
+    player = Player("on_quotes", {}, "v1", "digest", 1.0)
+    desk = Desk(players=(player,), limits=RiskSection(quiet_open=0))
+    desk.on(Ticks(desk.now, [QuoteTick("AAPL", desk.now, 99.99, 100.01, 500.0, 500.0)]))
+    (intent,) = desk.sent
+    assert intent.provenance["bars"][0]["close"] == "100.0"
 
 
 def test_a_stop_that_the_night_has_jumped_over_fires_on_the_first_print() -> None:
