@@ -58,15 +58,19 @@ def know(secret: str, *, passing: bool = False) -> None:
     runs for months, each of them costs every line a microsecond, and an old one opens nothing.
     """
     global _pattern  # noqa: PLW0603 - of the process, as its log is
-    if len(secret) >= SHORTEST and secret not in _known and secret not in _passing:
-        with _knowing:
-            if not passing:
-                _known.add(secret)
-            else:
-                _passing[secret] = None
-                if len(_passing) > PASSING:
-                    del _passing[next(iter(_passing))]
-            _pattern = None  # made when it is needed: secrets come more often than texts that may hold them
+    if len(secret) < SHORTEST or secret in _known:
+        return
+    with _knowing:
+        if passing and secret in _passing:  # in use still: others go before it
+            _passing[secret] = _passing.pop(secret)
+            return
+        if not passing:
+            _known.add(secret)
+        else:
+            _passing[secret] = None
+            if len(_passing) > PASSING:
+                del _passing[next(iter(_passing))]
+        _pattern = None  # made when it is needed: secrets come more often than texts that may hold them
 
 
 def _struck() -> re.Pattern[str]:
@@ -87,6 +91,20 @@ def without_secrets(text: str) -> str:
     for looks, instead in LOOKS:
         text = looks.sub(instead, text)
     return text
+
+
+class _Struck(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = without_secrets(_message(record)), ()
+        return True
+
+
+_STRUCK = _Struck()
+
+
+def strike(logger: str) -> None:
+    """Strike secrets out of what that logger says, whoever's handler it goes to; Prefect's are not ours."""
+    logging.getLogger(logger).addFilter(_STRUCK)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ plans          the strategies, built, and the mandate that trades them
 trading        the floor: all doors of a session, and the switch that stops it
 feeds          the stream of prices
 replays        a market that is played: as a feed, or as a vendor's server
-rehearsals     a broker's server, with an exchange behind it
+rehearsals     a broker's server, with an exchange behind it; auth_rehearsals: a login between both servers
 journals       what live runs wrote down
 live           the deck: all doors of a live run
 
@@ -35,6 +35,7 @@ reports        the devlog
 
 from __future__ import annotations
 
+from quaestor.wiring.auth_rehearsals import auth_stage
 from quaestor.wiring.brokers import configured_floor, login_of, real_floor, rehearsing_is_safe, trading
 from quaestor.wiring.configuration import FILE, ROOT, TASK_RUNNERS, Loaded, home, load, require_task_runner
 from quaestor.wiring.custody import access_tokens, configured_custodian, custodian, keeper, login_door, robinhood_login
@@ -95,6 +96,7 @@ __all__ = [
     "Plan",
     "access_tokens",
     "alerts",
+    "auth_stage",
     "azure_vault",
     "bar_store",
     "block_differences",

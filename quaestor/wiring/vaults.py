@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import datetime as dt
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +34,14 @@ def azure_vault(said: VaultSection) -> SecretStore:
     return AzureKeyVault(said.url, credential=said.credential, client_id=said.client_id, certificate=said.certificate)
 
 
-def key_vault_server() -> KeyVaultServer:
-    """A protocol server of Azure Key Vault; the machine's own identity may do all there."""
+def key_vault_server(clock: Callable[[], dt.datetime] | None = None, token_life: float = 86_400) -> KeyVaultServer:
+    """A protocol server of Azure Key Vault; the machine's own identity may do all there.
+
+    clock: what time it is there (None: now); token_life: seconds that an identity's token lives.
+    """
     from quaestor.doors.sim.keyvault import KeyVaultServer
 
-    return KeyVaultServer()
+    return KeyVaultServer(clock=clock or (lambda: dt.datetime.now(dt.UTC)), token_life=token_life)
 
 
 def configured_vault(loaded: Loaded) -> SecretStore:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quaestor.console.commands.words import JSON, Command, option
+from quaestor.console.commands.words import JSON, Command, count, option
 
 LOGIN = option("--login", metavar="ALIAS", help="whose login (default: as configured under [robinhood])")
 
@@ -10,7 +10,7 @@ AUTH = (
     Command(
         "auth",
         "",
-        "the broker's login: seed, code, import, oauth, status, refresh",
+        "the broker's login: seed, code, import, oauth, crypto-keys, status, refresh, rehearse",
         "quaestor auth seed",
         commands=(
             Command(
@@ -58,6 +58,14 @@ AUTH = (
                 ),
             ),
             Command(
+                "crypto-keys",
+                "auth_crypto:make",
+                "make a pair of keys for the Crypto Trading API: the private one goes into the vault, the public one "
+                "is shown, to enter at Robinhood",
+                "quaestor auth crypto-keys",
+                (JSON,),
+            ),
+            Command(
                 "status",
                 "auth:status",
                 "how the login stands, until when the token lives, and what a person is to do",
@@ -70,6 +78,25 @@ AUTH = (
                 "change the tokens where that is due",
                 "quaestor auth refresh --now",
                 (option("--now", action="store_true", help="though it is not due yet"), LOGIN, JSON),
+            ),
+            Command(
+                "rehearse",
+                "rehearse_auth:rehearse",
+                "play months of a login in seconds, with all that may go wrong, against protocol servers of Robinhood "
+                "and Azure Key Vault; nothing of yours is touched. The one fault that a person must heal, "
+                "chain_broken, is played after those days, and what he does then is counted there",
+                "quaestor auth rehearse --days 90 --faults all",
+                (
+                    option("--days", type=count, default=90, metavar="N", help="how many days (default 90)"),
+                    option(
+                        "--faults",
+                        default="all",
+                        metavar="NAMES",
+                        help="all, none, or names with commas between, such as reply_lost,vault_down (default all)",
+                    ),
+                    option("--seed", type=int, default=0, metavar="N", help="draws when what goes wrong (default 0)"),
+                    JSON,
+                ),
             ),
         ),
     ),

@@ -23,6 +23,7 @@ from requests.adapters import HTTPAdapter
 
 from quaestor.errors import Permanent
 from quaestor.fetching import LARGEST
+from quaestor.logs import strike
 
 HOST, CRYPTO = "api.robinhood.com", "nummus.robinhood.com"
 HOSTS = frozenset({HOST, CRYPTO, "bonfire.robinhood.com", "phoenix.robinhood.com", "minerva.robinhood.com"})
@@ -67,6 +68,7 @@ class Wire:
         self.kept: deque[Exchange] = deque(maxlen=1_000)
         self._base, self._timeout, self._whole, self._version = base_url.rstrip("/"), timeout, whole, app_version
         self._http = HTTPAdapter(pool_connections=8, pool_maxsize=in_flight + 12, max_retries=0)
+        strike("urllib3.connectionpool")  # it tells addresses at DEBUG, and some hold the account's number
         self._proxies = requests.utils.get_environ_proxies(self._base or f"https://{HOST}")
 
     def send(self, request: requests.PreparedRequest, headers: Mapping[str, str]) -> requests.Response:

@@ -7,19 +7,21 @@ import datetime as dt
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from quaestor.config import RobinhoodSection
 from quaestor.custody import policy
 from quaestor.custody.machine import Custody, Standing
+from quaestor.custody.naming import usable_key
 from quaestor.custody.policy import Due, Life
 from quaestor.custody.tokens import AccessToken, Names, Pair, RefreshGrant
-from quaestor.errors import NotFound, VaultAway
+from quaestor.errors import BadInput, NotFound, VaultAway
 from quaestor.ports import Alerts, Lease, LeaseStore
 from quaestor.ports_custody import CustodyStore, LoginDoor, Sealing
 from quaestor.ports_secrets import SecretStore
 
 LEASE = "auth-{}"
+AGAIN = dt.timedelta(minutes=2)  # between two changes of tokens that nobody refused
 LONGEST = dt.timedelta(days=100)  # that a token lives which says when it was made; 30 days were seen
 
 
@@ -63,7 +65,10 @@ class Custodian:
             return None
         working = self.now() >= life.half and await self.working()
         at = dt.time.fromisoformat(self.settings.refresh_at)
-        return await asyncio.to_thread(policy.due, life, self.now(), at, working=working)
+        found = await asyncio.to_thread(policy.due, life, self.now(), at, working=working)
+        last = custody.last_refresh_at  # a token that says it ends as it begins is changed no more often than this
+        soonest = last + AGAIN if last is not None and last <= self.now() else found.at
+        return replace(found, at=max(found.at, soonest))
 
     # ── secrets ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -89,9 +94,11 @@ class Custodian:
         return await self.secret(self.names.spool)
 
     async def make_spool_key(self) -> str:
-        """The same, made where there is none; so the vault shows that it takes what a login brings."""
+        """The same, made where there is none that seals; so the vault shows that it takes what a login brings."""
         found = await self.spool_key()
-        return found or (await asyncio.to_thread(self.vault.set, self.names.spool, self.sealing.new_key())).value
+        if found is not None and usable_key(found):
+            return found
+        return (await asyncio.to_thread(self.vault.set, self.names.spool, self.sealing.new_key())).value
 
     async def keep(self, pair: Pair) -> None:
         """Store the pair, refresh token first, and read it back. Raises VaultAway, VaultRefused."""
@@ -117,7 +124,8 @@ def alive(custody: Custody) -> Life | None:
     ours = custody.last_refresh_at is not None or issued > came
     if ours and dt.timedelta() < ends - issued < LONGEST:
         return Life(came, came + (ends - issued))
-    return Life(min(max(issued, came), ends), ends)
+    began = issued if ends - issued < LONGEST else came  # `came` moves with each login that is tried in vain
+    return Life(min(began, ends), ends)
 
 
 def packed(pair: Pair) -> str:
@@ -126,6 +134,10 @@ def packed(pair: Pair) -> str:
 
 
 def unpacked(text: str) -> Pair:
-    """What `packed` made."""
-    found = json.loads(text)
-    return Pair(AccessToken.read(found["access"]), RefreshGrant.read(found["refresh"]))
+    """What `packed` made; raises BadInput for anything else."""
+    try:
+        found = json.loads(text)
+        access, refresh = found["access"], found["refresh"]
+    except (ValueError, LookupError, TypeError):
+        raise BadInput("What is sealed in the database is no pair of tokens.") from None
+    return Pair(AccessToken.read(access), RefreshGrant.read(refresh))

@@ -13,8 +13,10 @@ import psycopg
 import pytest
 
 from quaestor import wiring
+from quaestor.custody.leaks import Search
 from quaestor.custody.login import Login
-from quaestor.custody.tokens import AccessToken, Names
+from quaestor.custody.tokens import Names
+from quaestor.doors import searching
 from quaestor.doors.postgres.embedded import EmbeddedServer
 from quaestor.doors.sim.robinhood import Person, RobinhoodServer
 from quaestor.doors.sim.serving import serving
@@ -64,7 +66,7 @@ def test_a_login_is_seeded_kept_and_told_of_when_it_breaks(prefect_stack: Stack,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=prefect_stack.local.environment(),
+            env={**prefect_stack.local.environment(), "PREFECT_LOGGING_EXTRA_LOGGERS": "quaestor,urllib3"},
             cwd=ROOT,
             text=True,
         )
@@ -87,7 +89,32 @@ def test_a_login_is_seeded_kept_and_told_of_when_it_breaks(prefect_stack: Stack,
     with psycopg.connect(books) as connection:
         rows = connection.execute("select state, seq from auth where alias = %s", (ALIAS,)).fetchall()
     assert rows == [("broken", 2)]
-    kept = b"".join(path.read_bytes() for path in prefect_stack.local.home.rglob("*.db*") if path.is_file())
-    assert b"refresh-credentials" in kept  # it is the right file that is looked at
-    for secret in (PERSON.password, PERSON.totp_seed, AccessToken.read(vault.get(Names(ALIAS).access).value).value):
-        assert secret.encode() not in kept + complained.encode()
+    seen = dict(_seen(prefect_stack, vault))
+    for place, secret in {
+        "prefect": "refresh-credentials",
+        "logs": "the login is broken",
+        "artifacts": "login",
+    }.items():
+        assert any(place in name and secret.encode() in each for name, each in seen.items()), place  # the right ones
+    search = Search(_known(vault))
+    assert search.look({**seen, "output": json.dumps(told).encode() + complained.encode()}.items()) == []
+    assert search.look([("a log", next(iter(_known(vault))).encode())]) != []
+
+
+def _known(vault: LocalVault) -> dict[str, str]:
+    """Every token there was, and what began them."""
+    names, known = Names(ALIAS), {PERSON.password: "password", PERSON.totp_seed: "TOTP seed"}
+    for name in (names.access, names.refresh):
+        for version in vault.versions(name):
+            held = json.loads(vault.get(name, version.version).value)
+            known |= {value: f"{name} {key}" for key, value in held.items() if key.endswith("_token")}
+    assert len(known) == 2 + 2 + 2 + 1  # two pairs, and the device
+    return known
+
+
+def _seen(stack: Stack, vault: LocalVault) -> Iterator[tuple[str, bytes]]:
+    """What Prefect keeps and shows, and all else that lies in the data folder, but the vault."""
+    home = stack.local.home
+    yield from searching.files(home, but=[home / "vault"])
+    for what in ("logs", "artifacts", "flow_runs", "task_runs", "block_documents"):
+        yield what, json.dumps(stack.rows(f"/{what}/filter")).encode()

@@ -73,6 +73,11 @@ class Identities(Vendor):
         self._tokens[value] = token
         return value, token
 
+    @property
+    def given(self) -> list[str]:
+        """Every token that was given, for who looks for them where they should not be."""
+        return list(self._tokens)
+
     def revoke(self) -> None:
         """Take back every token that was given."""
         for token in self._tokens.values():
