@@ -62,7 +62,7 @@ class CustodyStore(Protocol):
         lease: Lease,
         due_at: dt.datetime | None,
     ) -> None:
-        """Keep it, and what happened. Raises LeaseHeld, and keeps nothing, where the lease is another's by now."""
+        """Keep it, and what happened ("": nothing to tell). Raises LeaseHeld, keeping nothing, for a lost lease."""
         ...
 
     async def now(self) -> dt.datetime:

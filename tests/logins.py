@@ -62,10 +62,12 @@ class Vault(LocalVault):
         self.away_for: list[str] = []  # get, set, or get of a name
         self.reads = 0
         self.on_set: Callable[[str], Any] = str
+        self.on_get: Callable[[], Any] = str
 
     def get(self, name: str, version: str | None = None) -> Secret:
         """The newest."""
         self.reads += 1
+        self.on_get()
         if "get" in self.away_for or name in self.away_for:
             raise VaultAway("The vault is away.")
         return super().get(name, version)

@@ -14,7 +14,7 @@ from quaestor.console import output
 from quaestor.custody.login import Login
 from quaestor.custody.machine import Custody, Standing
 from quaestor.custody.tokens import Names
-from quaestor.errors import BadInput, ChainBroken
+from quaestor.errors import BadInput, ChainBroken, NotFound
 
 if TYPE_CHECKING:
     from quaestor.operations.custody.custodian import Custodian
@@ -46,7 +46,7 @@ def _typed(loaded: wiring.Loaded, alias: str, *, wanted: bool) -> Login | None:
         if wanted:
             raise BadInput("User name and password are typed in a terminal; here is none. Store them in the vault.")
         return None
-    if not wanted and Names(alias).login in wiring.configured_vault(loaded).names():
+    if not wanted and _stored(loaded, Names(alias).login):
         return None
     username = getpass.getpass("User name (unseen): ")
     password = getpass.getpass("Password (unseen): ")
@@ -54,6 +54,14 @@ def _typed(loaded: wiring.Loaded, alias: str, *, wanted: bool) -> Login | None:
     if not (username and password):
         raise BadInput("Nothing was typed; nothing was sent.")
     return Login(username, password, totp)
+
+
+def _stored(loaded: wiring.Loaded, name: str) -> bool:
+    try:
+        wiring.configured_vault(loaded).get(name)  # not its names: a role may let us read what it does not let us list
+    except NotFound:
+        return False
+    return True
 
 
 def code(arguments: argparse.Namespace) -> int:

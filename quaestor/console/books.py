@@ -45,10 +45,14 @@ def positions(arguments: argparse.Namespace) -> int:
             Column("weight", "weight", output.percent, right=True),
             Column("since", "since"),
         ],
-        title=f"Positions at the close of {rows[0]['priced_at']}" if rows else "",
+        title=_priced(rows[0]["priced_at"]) if rows else "",
         empty="No position is open.",
     )
     return 0
+
+
+def _priced(at: Any) -> str:
+    return f"Positions at the close of {at}" if at is not None else "Positions; no close has valued them yet"
 
 
 def orders(arguments: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ from quaestor.console.commands.words import Command
 from quaestor.errors import QuaestorError, Temporary
 
 EXIT_FAILED = 1
+FORMER = {"vault": "secrets"}  # commands by the names that they once had
 EXIT_TRY_AGAIN = 75  # sysexits.h: EX_TEMPFAIL
 
 
@@ -49,8 +50,12 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Usage, the message, exit code 2."""
         if typed := re.search(r"invalid choice: '([^']+)' \(choose from (.+)\)", message):
-            near = difflib.get_close_matches(typed[1], re.findall(r"[\w-]+", typed[2]), n=1, cutoff=0.5)
-            message += f". Did you mean {near[0]!r}?" if near else ""
+            there = re.findall(r"[\w-]+", typed[2])
+            near = difflib.get_close_matches(typed[1], there, n=1, cutoff=0.5)
+            if (now := FORMER.get(typed[1])) in there:
+                message += f". It is called {now!r} now"
+            elif near:
+                message += f". Did you mean {near[0]!r}?"
         super().error(message)
 
 

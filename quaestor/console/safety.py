@@ -16,7 +16,8 @@ from quaestor.errors import BadInput, DatabaseDown, PartMissing
 
 def halt(arguments: argparse.Namespace) -> int:
     """Stop and take back entries, until a person resumes; --flatten sells what is held, too."""
-    row = asyncio.run(_halt(wiring.load(), arguments.reason, flatten=arguments.flatten))
+    loaded = wiring.load()
+    row = asyncio.run(_halt(loaded, arguments.reason, flatten=arguments.flatten))
     if arguments.json:
         output.print_json(row)
         return 0
@@ -28,6 +29,10 @@ def halt(arguments: argparse.Namespace) -> int:
         sys.stdout.write(f"Entries taken back: {row['canceled']}.\n")
     if arguments.flatten:
         sys.stdout.write("What is held will be sold as soon as the market takes orders.\n")
+        if loaded.config.broker.kind != "paper" and not row["left_to"]:
+            sys.stdout.write(
+                "Nobody trades now, and at this broker only a live run sells: start `quaestor live run`.\n"
+            )
     sys.stdout.write('`quaestor resume "reason"` ends it.\n')
     return 0
 
@@ -43,7 +48,7 @@ async def _halt(loaded: wiring.Loaded, reason: str, *, flatten: bool) -> dict[st
         async with wiring.configured_floor(loaded, create=False) as floor:
             parts = (floor.control, floor.books, floor.broker, floor.leases, floor.alerts)
             band = floor.band(loaded.config.risk)
-            return asdict(await halt(*parts, reason, who, flatten=flatten, band=band))
+            return asdict(await halt(*parts, reason, who, flatten=flatten, band=band, pause=floor.pause))
     except (DatabaseDown, PartMissing) as error:
         file = wiring.halt_without_database(loaded, reason)
         command, and_sold = "quaestor halt", ""

@@ -66,7 +66,7 @@ def rotate(arguments: argparse.Namespace) -> int:
         wiring.rotate_vault_key(loaded)
         sys.stdout.write("The vault has a new key; a backup of the old key opens only old backups of the vault.\n")
         return 0
-    if shape_of(arguments.name) in {"access", "refresh"}:
+    if shape_of(arguments.name) in {"access", "refresh", "spool"}:
         raise BadInput(f"{arguments.name} is changed by the refresher, and by a person with `quaestor auth seed`.")
     vault = wiring.configured_vault(loaded)
     vault.versions(arguments.name)  # unknown: said before anybody types

@@ -59,7 +59,8 @@ async def _serve(loaded: wiring.Loaded, arguments: argparse.Namespace, symbols: 
     past: dict[str, Any] = {"bars": daily, "splits": splits}
     server = wiring.robinhood_server(person, cash=_dollars(arguments.cash), symbols=symbols, clock=moment, **past)
     server.floor.round_the_clock = arguments.always_open
-    server.auth.approvals.does = "never" if arguments.approve == "by-hand" else arguments.approve
+    server.auth.approvals.does = arguments.approve if arguments.approve in {"approve", "refuse"} else "never"
+    server.auth.approvals.kind = "sms" if arguments.approve == "code" else "prompt"
     market = _Market(server, ticks, arguments.rate if kind == "synthetic" else None, now)
     market.begin(symbols)
     try:
@@ -106,8 +107,8 @@ def _said(url: str, server: RobinhoodServer, arguments: argparse.Namespace) -> d
     person = server.people[0]
     said: dict[str, Any] = {"url": url, "username": person.username, "password": person.password}
     said |= {"totp_seed": person.totp_seed, "accounts": dict(person.accounts), "symbols": arguments.symbols}
-    by_hand = f"curl -X POST {url}/sim/approve"
-    said |= {"approve": by_hand if arguments.approve == "by-hand" else f"by itself: {arguments.approve}"}
+    ways = {"by-hand": f"curl -X POST {url}/sim/approve", "code": f"quaestor auth code: {server.auth.approvals.code}"}
+    said |= {"approve": ways.get(arguments.approve, f"by itself: {arguments.approve}")}
     said |= {"configure": f'[robinhood] base_url = "{url}"'}
     move = '{"symbol":"AAPL","bid":"189.50","ask":"189.54","last":"189.52"}'
     said |= {"move": f"curl -X POST {url}/sim/quote -H 'Content-Type: application/json' -d '{move}'"}

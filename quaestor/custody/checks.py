@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from quaestor.custody.login import Login
-from quaestor.custody.naming import NAME
+from quaestor.custody.naming import NAME, usable_key
 from quaestor.custody.needs import Need, Shape
 from quaestor.custody.tokens import AccessToken, RefreshGrant
 from quaestor.errors import BadInput
@@ -95,6 +95,7 @@ def misshapen(shape: Shape, value: str) -> str | None:
         "refresh": RefreshGrant.read,
         "login": Login.read,
         "ed25519": _ed25519,
+        "spool": _spool,
     }
     if not value.strip():
         return "it is empty"
@@ -115,8 +116,13 @@ def _ed25519(value: str) -> None:
         raise BadInput("This is no Ed25519 key in base64.")
 
 
+def _spool(value: str) -> None:
+    if not usable_key(value):
+        raise BadInput("This is no key that seals.")
+
+
 def _ours(shape: Shape) -> bool:
-    return shape in {"access", "refresh", "login"}
+    return shape in {"access", "refresh", "login", "spool"}
 
 
 def _bad(need: Need, problem: str, cure: str) -> Verdict:

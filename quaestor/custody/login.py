@@ -32,6 +32,7 @@ from quaestor.logs import know
 
 CLIENT = "c82SH0WZOsabOXGP2sxqcj34FxkvfnWRZBKlBjFS"  # the public client id of Robinhood's own web page
 THROTTLED = 600.0  # seconds: nobody logs in again sooner than that
+LONGEST = 86_400.0  # seconds: what is told beyond that is not believed (half a day was seen)
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def outcome(  # noqa: PLR0911  # a case, an answer
     """What a reply of the token endpoint means. body: its JSON, None where it has none; wait: its Retry-After."""
     found: Mapping[str, Any] = body if isinstance(body, dict) else {}
     if status == 429:
-        return Throttled(wait or _told(found) or THROTTLED)
+        return Throttled(min(wait or _told(found) or THROTTLED, LONGEST))
     if workflow := _workflow(found):
         return ApprovalWanted(workflow)
     if status == 200:
@@ -224,7 +225,9 @@ def one_time_code(seed: str, at: dt.datetime) -> str:
     try:
         key = base64.b32decode(plain + "=" * (-len(plain) % 8))
     except binascii.Error:
-        raise BadInput("The TOTP seed is no base32 text; store what Robinhood showed as the app's key.") from None
+        raise BadInput(
+            "The TOTP seed is no base32 text, so nothing was sent; give the key that Robinhood showed for the app."
+        ) from None
     digest = hmac.new(key, (int(at.timestamp()) // 30).to_bytes(8), hashlib.sha1).digest()
     place = digest[-1] & 15
     return f"{(int.from_bytes(digest[place : place + 4]) & 0x7FFFFFFF) % 1_000_000:06d}"

@@ -287,9 +287,8 @@ def _(event: SeedAsked, now: Custody) -> Step:
             f"{now.cool_until:%H:%M:%S} UTC, then run `quaestor auth seed` again.",
             left,
         )
-    back = Standing.ACTIVE if now.standing == Standing.REFRESHING else now.standing
     cool = {"cool_until": event.at + COOL} if event.sends else {}
-    going = _to(now, Standing.SEEDING, event.at, attempt=event.attempt, back=back, deadline=None, **cool)
+    going = _to(now, Standing.SEEDING, event.at, attempt=event.attempt, back=now.standing, deadline=None, **cool)
     return going, (LogIn(),)
 
 
@@ -369,8 +368,8 @@ def _active(
 ) -> Step:
     """The vault has that pair, and nothing is on its way."""
     clean = Custody(Standing.ACTIVE, seq=seq, issued_at=issued, expires_at=expires, last_refresh_at=now.last_refresh_at)
-    since = now.since if now.standing == Standing.ACTIVE else at
-    return replace(clean, since=since, **more), (Tell(),)  # type: ignore[arg-type]
+    same = now.standing == Standing.ACTIVE and seq == now.seq
+    return replace(clean, since=now.since if same else at, **more), (Tell(),)  # type: ignore[arg-type]
 
 
 # ── a refresh ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -386,7 +385,8 @@ def _(event: RefreshAsked, now: Custody) -> Step:
 
 @_follow.register
 def _(event: VaultGone, now: Custody) -> Step:
-    return replace(now, again_at=event.at + SOON, reason=event.why), ()
+    reason = now.reason if now.spent else event.why  # why the token is spent is what a person needs to hear
+    return replace(now, again_at=event.at + SOON, reason=reason), ()
 
 
 @_follow.register
@@ -398,6 +398,9 @@ def _(event: Found, now: Custody) -> Step:  # noqa: PLR0911  # a case, an answer
         return _active(now, event.at, *found, last_refresh_at=None)  # another stored it: adopted
     if event.refresh > now.seq:  # the access token of this pair never came to the vault: the next pair replaces it
         return _sending(replace(now, seq=event.refresh, held=0, sent=0, spent=False), event.at)
+    back = event.refresh == event.access == now.seq > 0 and not now.sent  # what was deleted or damaged is there again
+    if now.standing == Standing.BROKEN and back and not now.spent:
+        return _active(now, event.at, now.seq, event.issued_at, event.expires_at)
     if now.spent or now.standing == Standing.BROKEN:
         return _broken(now, event.at, now.reason or GrantWasRefused(event.at).why)
     if event.refresh < now.seq:

@@ -5,6 +5,8 @@ A secret that is stored here can be moved there, and back.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import datetime as dt
 import re
 
@@ -36,3 +38,11 @@ def check_end(name: str, expires_at: dt.datetime | None) -> None:
     """Raises BadInput for a time without a zone."""
     if expires_at is not None and expires_at.tzinfo is None:
         raise BadInput(f"The end of {name} has no time zone; it was not stored.")
+
+
+def usable_key(text: str) -> bool:
+    """Whether it is a key that seals: 32 bytes in URL-safe base64, as Fernet wants them."""
+    try:
+        return len(base64.urlsafe_b64decode(text)) == 32 and text == text.strip()
+    except (binascii.Error, ValueError):
+        return False

@@ -10,7 +10,7 @@ from typing import Literal
 from quaestor.config import Config
 from quaestor.custody.tokens import Names
 
-Shape = Literal["text", "access", "refresh", "login", "ed25519"]
+Shape = Literal["text", "access", "refresh", "login", "spool", "ed25519"]
 
 ALPACA = "At Alpaca, delete the old key once `quaestor secrets check` and a fetch are well."
 DATABASE = "At the database: ALTER ROLE … PASSWORD makes it the new one for all who connect from then on; do it now."
@@ -18,6 +18,7 @@ SINK = "At the sink, revoke the old one once traces arrive."
 CRYPTO = "At Robinhood (Crypto, API keys), delete the old key once `quaestor secrets check` is well."
 LOGIN = "Run `quaestor auth seed`: a changed password ends every token that the old one made."
 TOKENS = "The refresher stores it; a person runs `quaestor auth seed` or `quaestor auth import`."
+SPOOL = "The refresher makes it where it is missing."
 ACCOUNT = "Nothing is to be done."
 
 
@@ -64,7 +65,8 @@ def _robinhood(config: Config) -> Iterator[Need]:
     users = [user for user, kind in asks.items() if kind == "robinhood"]
     if users:
         yield from _tokens(config.robinhood.login or alias, tuple(users))
-        yield Need(Names(config.robinhood.login or alias).account, tuple(users), optional=True, after=ACCOUNT)
+        number = Names(config.robinhood.login or alias).account
+        yield Need(number, tuple(users), optional=broker != "robinhood", after=ACCOUNT)  # prices belong to nobody
     if broker == "robinhood-agentic":
         yield from _tokens(config.robinhood_agentic.login or alias, (f"broker {broker}",))
     if broker == "robinhood-crypto":
@@ -78,10 +80,11 @@ def _tokens(login: str, users: tuple[str, ...]) -> Iterator[Need]:
     yield Need(names.access, users, "access", after=TOKENS)
     yield Need(names.refresh, ("the refresher", *users), "refresh", after=TOKENS)
     yield Need(names.login, ("quaestor auth seed",), "login", optional=True, after=LOGIN)
+    yield Need(names.spool, ("the refresher", "quaestor auth code"), "spool", optional=True, after=SPOOL)
 
 
 def shape_of(name: str) -> Shape:
     """The form of a secret that no configuration names, by its name."""
-    told = re.fullmatch(r"rh-[a-z0-9-]+-(access|refresh|login)", name)
-    kinds: dict[str, Shape] = {"access": "access", "refresh": "refresh", "login": "login"}
+    told = re.fullmatch(r"rh-[a-z0-9-]+-(access|refresh|login|spool)", name)
+    kinds: dict[str, Shape] = {"access": "access", "refresh": "refresh", "login": "login", "spool": "spool"}
     return kinds[told[1]] if told else "text"

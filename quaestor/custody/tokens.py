@@ -13,9 +13,9 @@ access token lives is read from itself (RFC 7519, `exp`): what the broker says b
 from __future__ import annotations
 
 import base64
-import binascii
 import datetime as dt
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -24,6 +24,9 @@ from quaestor.errors import BadInput
 from quaestor.logs import know
 
 Kind = Literal["password", "import", "oauth"]
+AGAIN = "Run `quaestor auth seed` or `quaestor auth import` again."
+PARTS = re.compile(r"[\w-]+\.(?P<payload>[\w-]+=*)\.[\w-]*=*", re.ASCII)
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,8 @@ class AccessToken:
     def read(cls, text: str, name: str = "the access token") -> AccessToken:
         """Out of the vault; raises BadInput naming the secret and the field."""
         found = _fields(text, name, {"access_token": str, "token_type": str, "seq": int})
+        if not re.fullmatch(r"[A-Za-z]{1,20}", found["token_type"]):
+            raise BadInput(f"The secret {name} has a token_type that is no word. {AGAIN}")
         return cls.of(found["access_token"], found["seq"], found["token_type"])
 
 
@@ -126,7 +131,7 @@ class RefreshGrant:
         texts = dict.fromkeys(("refresh_token", "device_token", "client_id", "kind"), str)
         found = _fields(text, name, {**texts, "seq": int})
         if found["kind"] not in {"password", "import", "oauth"}:
-            raise BadInput(f"{name} has the kind {found['kind']!r}; run `quaestor auth seed` or `auth import` again.")
+            raise BadInput(f"The secret {name} has a kind that nobody knows. {AGAIN}")
         return cls(**found)
 
 
@@ -141,15 +146,19 @@ class Pair:
 def lifetime(jwt: str) -> tuple[dt.datetime, dt.datetime]:
     """When a JSON Web Token was issued and when it ends (RFC 7519, `iat` and `exp`); its signature is not looked at.
 
-    Where it does not say when it was issued, that is taken as the epoch. Raises BadInput where it is no such token or
-    says no end; the message shows nothing of it.
+    Where it does not say when it was issued, or says nonsense, that is taken as the epoch. Raises BadInput where it is
+    no such token or says no end; the message shows nothing of it.
     """
     try:
-        _, payload, _ = jwt.split(".")
+        payload = PARTS.fullmatch(jwt)["payload"]  # type: ignore[index]  # TypeError: it stands in no header
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return _instant(claims.get("iat", 0)), _instant(claims["exp"])
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, OSError, binascii.Error):
+        ends = _instant(claims["exp"])
+    except UNREADABLE:
         raise BadInput("The access token is no JSON Web Token that says when it ends; it was not stored.") from None
+    try:
+        return _instant(claims.get("iat", 0)), ends
+    except UNREADABLE:
+        return _instant(0), ends
 
 
 def _instant(seconds: Any) -> dt.datetime:
@@ -157,14 +166,13 @@ def _instant(seconds: Any) -> dt.datetime:
 
 
 def _fields(text: str, name: str, kinds: Mapping[str, type]) -> dict[str, Any]:
-    cure = "Run `quaestor auth seed` or `quaestor auth import` again."
     try:
         found = json.loads(text)
     except ValueError:
-        raise BadInput(f"The secret {name} is no JSON. {cure}") from None
+        raise BadInput(f"The secret {name} is no JSON. {AGAIN}") from None
     if not isinstance(found, dict):
-        raise BadInput(f"The secret {name} is no JSON object. {cure}")
+        raise BadInput(f"The secret {name} is no JSON object. {AGAIN}")
     for key, kind in kinds.items():
         if not isinstance(found.get(key), kind) or isinstance(found.get(key), bool):
-            raise BadInput(f"The secret {name} lacks {key}. {cure}")
+            raise BadInput(f"The secret {name} lacks {key}. {AGAIN}")
     return {key: found[key] for key in kinds}

@@ -2,7 +2,7 @@
 
 One round at a time, every so often, all symbols in one call; a round that takes longer than that is followed at once by
 the next. What was told before is not told again: a trade counts once. A passing fault is waited out, longer each time
-(see `pacing`); what a person must cure ends the run. Outside the hours nobody is asked.
+(see `pacing`); what a person must cure ends the run, unless we were let in before. Outside the hours nobody is asked.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from quaestor.errors import Permanent, Temporary
+from quaestor.errors import Permanent, QuaestorError, Temporary
 from quaestor.feeds import UNUSABLE, FeedRefused, OnBatch, OnStatus, Status
 from quaestor.pacing import backoff
 from quaestor.ports_live import QuotePoll
@@ -51,7 +51,7 @@ class PollingFeed:
 
     async def run(self, on_batch: OnBatch, on_status: OnStatus) -> None:
         """Feed until stopped or cancelled. Raises FeedRefused, and whatever `on_batch` raises."""
-        failures, connected, now = 0, False, asyncio.get_running_loop().time
+        failures, connected, ever, now = 0, False, False, asyncio.get_running_loop().time
         while not self._stopped.is_set():
             await self._reading.wait()
             began, symbols = now(), sorted(self.wanted["trades"] | self.wanted["quotes"])
@@ -63,12 +63,16 @@ class PollingFeed:
                     await self._rest(error, failures, on_status)
                     continue
                 except Permanent as error:
+                    if ever:  # it has let us in before: a portal or a guard stands between for now
+                        failures, connected = failures + 1, False
+                        await self._rest(error, failures, on_status)
+                        continue
                     on_status(Status("refused", str(error)))
                     raise FeedRefused(f"{self.name}: {error}") from error
                 if not connected:
                     on_status(Status("connected"))
                     on_status(Status("subscribed", f"{len(symbols)} symbols, every {self._every:g} s"))
-                failures, connected = 0, True
+                failures, connected, ever = 0, True, True
                 if news := self._news(told):
                     on_batch(news)
             await self._wait(max(0.0, began + self._every - now()))
@@ -103,7 +107,7 @@ class PollingFeed:
         except TimeoutError as error:
             raise Temporary(f"{self.name}: no answer within {self._patience:g} s.") from error
 
-    async def _rest(self, error: Temporary, failures: int, on_status: OnStatus) -> None:
+    async def _rest(self, error: QuaestorError, failures: int, on_status: OnStatus) -> None:
         wait = backoff(failures, self._chance(), self._first, self._longest)
         wait = max(wait, float(getattr(error, "retry_after", 0.0)))
         on_status(Status("lost", str(error), wait))

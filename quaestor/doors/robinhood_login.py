@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -42,6 +43,7 @@ UNSENT = (
     urllib3.exceptions.NameResolutionError,
     urllib3.exceptions.LocationValueError,
 )
+UNTRUSTED = (ssl.SSLCertVerificationError, urllib3.util.ssl_match_hostname.CertificateError)  # before a byte is sent
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
 JSON = "application/json"
 
@@ -167,6 +169,8 @@ class RobinhoodLogin:
             except UNSENT as error:
                 return NotSent(f"Robinhood cannot be reached ({type(error).__name__}).")
             except urllib3.exceptions.HTTPError as error:
+                if isinstance(error.args[0] if error.args else None, UNTRUSTED):
+                    return NotSent("What answers in Robinhood's place shows a certificate that is not trusted.")
                 return ReplyLost(f"Robinhood's answer did not come ({type(error).__name__}).")
             return _read(response, time.monotonic() + self._whole)
 
@@ -185,10 +189,10 @@ def _read(response: urllib3.BaseHTTPResponse, end: float) -> tuple[int, Any, flo
         response.close()
         return ReplyLost(f"Robinhood's answer broke off ({type(error).__name__}).")
     told = response.headers.get("Retry-After", "")
-    wait = float(told) if told.isdigit() else None
+    wait = float(told) if re.fullmatch(r"[0-9]{1,9}", told) else None
     try:
         return response.status, json.loads(text), wait
-    except ValueError:
+    except (ValueError, RecursionError):
         if response.status == 200:
             return ReplyLost("Robinhood's answer is no JSON.")
         return response.status, None, wait

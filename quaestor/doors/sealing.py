@@ -34,4 +34,6 @@ def _cipher(key: str) -> Fernet:
     try:
         return Fernet(key)
     except ValueError:
-        raise BadInput("The spool's key in the vault is no key; `quaestor auth seed` makes a new one.") from None
+        raise BadInput(
+            "The spool's key in the vault is no key; `quaestor auth refresh --now` makes a new one."
+        ) from None

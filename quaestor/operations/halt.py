@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from quaestor.engine import Engine, Stopped, TakeBack
 from quaestor.errors import BadInput, LeaseHeld
 from quaestor.latches import FLATTEN, HALT
-from quaestor.operations.outbox import Band, cancel, resolve
+from quaestor.operations.outbox import Band, Pause, at_once, cancel, resolve
 from quaestor.ports import Alerts, BookStore, Broker, ControlStore, Lease, LeaseStore
 
 WAIT = 1.0  # seconds that a halt waits for the lease before it leaves the rest to the lease's holder
@@ -44,6 +44,7 @@ async def halt(
     *,
     flatten: bool = False,
     band: Band | None = None,
+    pause: Pause = at_once,
 ) -> Halted:
     """Latch first, then take back what is on its way. Raises BadInput without a reason.
 
@@ -60,7 +61,7 @@ async def halt(
     try:
         async with leases.hold(account, holder, WAIT) as lease:
             canceled = await carry_out(control, books, broker, lease)
-            if band is not None and await resolve(books, broker, lease, band):
+            if band is not None and await resolve(books, broker, lease, band, pause):
                 canceled += await carry_out(control, books, broker, lease)
             return Halted(new, canceled)
     except LeaseHeld as error:

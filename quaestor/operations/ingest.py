@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 DAY = dt.timedelta(days=1)
 OVERLAP = dt.timedelta(days=7)
-DEPTH = {DAILY: dt.timedelta(days=5 * 365)}  # how far back a first ingest goes where a source cannot say what it has
+DEPTH = {DAILY: dt.timedelta(days=5 * 365 - 14)}  # of a first ingest where a source cannot say what it has; Robinhood
+# has five years up to today, and the last close may lie some days back
 SHALLOW = dt.timedelta(days=30)  # the same for intraday bars
 BEFORE = {DAILY: dt.timedelta(days=130)}  # the gate looks back over so many days
 BEFORE_INTRADAY = dt.timedelta(days=5)

@@ -1,7 +1,8 @@
 """The exchange itself as a market: its sessions come and go by the clock, and nobody moves them.
 
 What the paper broker's market is told to do, a real one does by itself; left is where it stands. A session begins half
-an hour before its open, when a live run rolls to it, and ends a moment after its close, when its last prints have come.
+an hour before its open, when a live run rolls to it, and ends with its close: an order that is sent a moment later
+waits at the broker for the next session.
 """
 
 from __future__ import annotations
@@ -11,11 +12,10 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from quaestor import calendar
-from quaestor.operations.live.sessions import EARLY, LATE
+from quaestor.operations.live.sessions import EARLY
 from quaestor.ticks import SECOND
 
 BEFORE_THE_OPEN = dt.timedelta(seconds=EARLY // SECOND)
-AFTER_THE_CLOSE = dt.timedelta(seconds=LATE // SECOND)
 
 
 class ExchangeMarket:
@@ -39,4 +39,4 @@ class ExchangeMarket:
         day = now.astimezone(calendar.NEW_YORK).date()
         began = calendar.is_session(day) and now >= calendar.session_open(day) - BEFORE_THE_OPEN
         session = day if began else calendar.previous_session(day)
-        return session, "open" if now < calendar.session_close(session) + AFTER_THE_CLOSE else "closed"
+        return session, "open" if now < calendar.session_close(session) else "closed"

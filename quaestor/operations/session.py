@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from quaestor.actions import Action
 from quaestor.calendar import session_close, session_open, sessions
 from quaestor.engine import UNCLEAR
-from quaestor.errors import BooksDisagree, BrokerAmbiguous
+from quaestor.errors import BooksDisagree, BrokerAmbiguous, Permanent
 from quaestor.latches import ENTRIES
 from quaestor.ledger import Equity, deposit, shares, value
 from quaestor.operations.band import band
@@ -48,6 +48,7 @@ from quaestor.splits import Split
 if TYPE_CHECKING:
     from quaestor.config import RiskSection
 
+LAG = 3.0  # seconds by which a real broker's list may lag
 HEARINGS = 6  # the broker is asked so often for what it has not told yet
 LISTENING = 0.02  # seconds before it is asked again; twice as long each time
 TRIES = 10  # a lost answer is looked up and sent again this often before the open
@@ -68,6 +69,11 @@ class Floor:
     broker: Broker
     market: ReplayMarket
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep  # seconds
+
+    async def pause(self) -> None:
+        """Between two listings: a real broker's list may lag behind its own acceptance (law 2)."""
+        if isinstance(self.market, ExchangeMarket):
+            await self.sleep(LAG)
 
     def band(self, limits: RiskSection) -> Band:
         """How long, and how far from its price, an order may be sent here."""
@@ -122,7 +128,7 @@ async def take_over(floor: Floor, limits: RiskSection, lease: Lease) -> int:
     """Whoever takes the lease begins where the broker is, not where the last writer thought it was."""
     try:
         return await recover(floor, limits, lease)
-    except BooksDisagree as error:
+    except Permanent as error:  # books that disagree, or a list that cannot be read
         await stop_entries(floor, str(error), lease)
         return 0
 
@@ -155,7 +161,7 @@ async def recover(floor: Floor, limits: RiskSection, lease: Lease) -> int:
         return 0
     await floor.market.open_session(session)  # it stands there: only what was learned late is applied
     await book_actions(floor, session, await floor.books.last_equity(), lease)
-    resolved = await resolve(floor.books, floor.broker, lease, floor.band(limits))
+    resolved = await resolve(floor.books, floor.broker, lease, floor.band(limits), floor.pause)
     await tell_adopted(floor.books.account, await collect(floor.books, floor.broker, lease, session), floor.alerts)
     return resolved
 
@@ -233,7 +239,7 @@ async def send(floor: Floor, band: Band, lease: Lease) -> bool:
         await carry_out(floor.control, floor.books, floor.broker, lease)
         if not await drain(floor.books, floor.broker, lease, band):
             return False
-        if not await resolve(floor.books, floor.broker, lease, band):
+        if not await resolve(floor.books, floor.broker, lease, band, floor.pause):
             break
     return True
 

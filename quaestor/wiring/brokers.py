@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from quaestor.errors import BadInput, NotFound
+from quaestor.errors import Permanent
 from quaestor.wiring.configuration import Loaded
 from quaestor.wiring.custody import access_tokens, custodian, keeper, robinhood_login
 from quaestor.wiring.databases import configured_database, quotes
@@ -131,13 +131,14 @@ def _door(loaded: Loaded, database: Database) -> tuple[Any, str]:
 
 def _preparing(broker: RobinhoodBroker) -> Callable[[dt.date, Sequence[str]], Awaitable[str]]:
     async def prepare(day: dt.date, symbols: Sequence[str]) -> str:
-        try:
-            await broker.prepare(symbols)
-        except NotFound as error:
-            log.warning("An order in it will be refused: %s", error)
+        for symbol in symbols:
+            try:
+                await broker.prepare([symbol])
+            except Permanent as error:  # of one symbol: the others are looked up all the same
+                log.warning("%s: %s Orders in it are refused until then.", symbol, error)
         try:
             return await broker.hours_differ(day)
-        except BadInput as error:
+        except Permanent as error:  # nothing is entered then, and exits go on
             return str(error)
 
     return prepare

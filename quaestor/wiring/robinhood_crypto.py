@@ -40,7 +40,10 @@ def make_robinhood_crypto_keys(loaded: Loaded, vault: SecretStore | None = None)
 
     vault, name = vault or configured_vault(loaded), loaded.config.robinhood_crypto.private_key_secret
     if name in vault.names():
-        raise BadInput(f"The vault has a secret {name!r} already; name another one as private_key_secret.")
+        raise BadInput(
+            f"The vault has a secret {name!r} already, and it stays. For another pair, name another one as "
+            "private_key_secret under [robinhood_crypto]."
+        )
     private, public = signing.pair()
     vault.set(name, private)
     return public

@@ -286,6 +286,12 @@ def test_a_mistyped_command_is_answered_with_the_nearest(traded: Console) -> Non
     assert "Did you mean 'orders'?" in done.stderr
 
 
+def test_a_command_that_has_another_name_now_says_it(traded: Console) -> None:
+    done = traded.process("vault", "list")
+    assert done.returncode == 2
+    assert "It is called 'secrets' now" in done.stderr
+
+
 def test_a_secret_of_several_lines_is_kept_whole(traded: Console) -> None:
     assert traded.run("secrets", "set", "key", typed="one\ntwo\n").returncode == 0
     assert LocalVault(traded.home).get("key").value == "one\ntwo"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import stat
@@ -116,6 +117,7 @@ class TestSet:
             pytest.param(["rotate", "token", "--key"], VALUE, "Name the secret, or", id="both"),
             pytest.param(["rotate", "token"], VALUE, "Unknown secret 'token'", id="nothing to rotate"),
             pytest.param(["rotate", "rh-a-refresh"], VALUE, "changed by the refresher", id="the refresher's"),
+            pytest.param(["rotate", "rh-a-spool"], VALUE, "changed by the refresher", id="the spool's key"),
             pytest.param(["delete", "token"], "", "Unknown secret", id="nothing to delete"),
             pytest.param(["recover", "token"], "", "Unknown deleted secret", id="nothing to recover"),
             pytest.param(["migrate", "--env-file", "none"], "", "none cannot be read", id="no .env"),
@@ -362,3 +364,20 @@ class TestEnvFile:
         makes[made](path)
         with pytest.raises(BadInput, match="cannot be read"):
             EnvFile(path)
+
+
+class TestKeysOfTheCryptoApi:
+    """Of `quaestor auth crypto-keys`."""
+
+    def test_the_public_one_is_shown_and_the_private_one_kept(self, desk: Desk) -> None:
+        done = quaestor("auth", "crypto-keys", environment={"QUAESTOR_HOME": str(desk.home)})
+        private = desk.vault.get("robinhood-crypto-private-key").value
+        assert len(base64.b64decode(done.stdout.strip())) == 32
+        assert private not in done.stdout + done.stderr
+
+    def test_a_pair_that_is_there_is_never_replaced(self, desk: Desk) -> None:
+        desk.vault.set("robinhood-crypto-private-key", "the first")
+        done = quaestor("auth", "crypto-keys", environment={"QUAESTOR_HOME": str(desk.home)})
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "it stays" in done.stderr
+        assert desk.vault.get("robinhood-crypto-private-key").value == "the first"

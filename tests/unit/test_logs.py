@@ -145,3 +145,21 @@ def test_tokens_of_months_do_not_pile_up_and_what_lasts_is_never_forgotten() -> 
     assert len(logs._passing) == logs.PASSING
     assert logs.without_secrets(f"{tokens[-1]} {tokens[-logs.PASSING]}") == "*** ***"
     assert logs.without_secrets("the-password-of-the-database") == "***"
+
+
+def test_a_token_that_is_in_use_stays_struck_out_however_many_come() -> None:
+    """A vault's own tokens come by the hour, and a broker's token lives for a week."""
+    logs.know("the-token-that-is-in-use", passing=True)
+    for number in range(3 * logs.PASSING):
+        logs.know(f"another-token-{number}", passing=True)
+        assert logs.without_secrets("the-token-that-is-in-use") == "***"
+        if number % 10 == 0:
+            logs.know("the-token-that-is-in-use", passing=True)
+
+
+def test_what_was_told_as_passing_and_then_as_lasting_lasts() -> None:
+    logs.know("a-secret-told-twice", passing=True)
+    logs.know("a-secret-told-twice")
+    for number in range(2 * logs.PASSING):
+        logs.know(f"yet-another-token-{number}", passing=True)
+    assert logs.without_secrets("a-secret-told-twice") == "***"

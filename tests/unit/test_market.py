@@ -17,12 +17,12 @@ THANKSGIVING, HALF_DAY = dt.date(2026, 11, 26), dt.date(2026, 11, 27)
     [
         pytest.param("2026-11-20T08:59:59-05:00", (dt.date(2026, 11, 19), "closed"), id="before it begins"),
         pytest.param("2026-11-20T09:00:00-05:00", (FRIDAY, "open"), id="half an hour before the open"),
-        pytest.param("2026-11-20T16:00:04-05:00", (FRIDAY, "open"), id="the last prints still come"),
-        pytest.param("2026-11-20T16:00:05-05:00", (FRIDAY, "closed"), id="after the close"),
+        pytest.param("2026-11-20T15:59:59-05:00", (FRIDAY, "open"), id="the last second"),
+        pytest.param("2026-11-20T16:00:00-05:00", (FRIDAY, "closed"), id="an order now would wait for Monday"),
         pytest.param("2026-11-22T12:00:00-05:00", (FRIDAY, "closed"), id="on Sunday"),
         pytest.param("2026-11-23T13:00:00-05:00", (MONDAY, "open"), id="at noon"),
         pytest.param("2026-11-26T12:00:00-05:00", (dt.date(2026, 11, 25), "closed"), id="on a holiday"),
-        pytest.param("2026-11-27T13:00:05-05:00", (HALF_DAY, "closed"), id="after a half-day's close"),
+        pytest.param("2026-11-27T13:00:00-05:00", (HALF_DAY, "closed"), id="after a half-day's close"),
         pytest.param("2026-11-24T01:00:00+00:00", (MONDAY, "closed"), id="the next day already in UTC"),
     ],
 )

@@ -16,6 +16,7 @@ from quaestor.custody.found import Find, Variable, finds, our_name, unclear
 from quaestor.custody.login import Login
 from quaestor.custody.needs import Need, Shape, needs
 from quaestor.custody.tokens import AccessToken, RefreshGrant
+from quaestor.doors.sealing import Sealing
 from quaestor.doors.vault_local import LocalVault
 from quaestor.errors import BadInput, NotFound, VaultAway, VaultRefused
 from quaestor.operations.secrets import deletable, examine, listed, move, renew
@@ -59,17 +60,17 @@ class TestNeeds:
             pytest.param("[telemetry]\nauthorization_secret = 'otlp'", ["otlp"], id="the sink's"),
             pytest.param(
                 "[broker]\nkind = 'robinhood'\n[account]\nalias = 'main'",
-                ["rh-main-access", "rh-main-account", "rh-main-login", "rh-main-refresh"],
+                ["rh-main-access", "rh-main-account", "rh-main-login", "rh-main-refresh", "rh-main-spool"],
                 id="robinhood's, by the account",
             ),
             pytest.param(
                 "[market]\nsource = 'robinhood'\n[robinhood]\nlogin = 'joe'",
-                ["rh-joe-access", "rh-joe-account", "rh-joe-login", "rh-joe-refresh"],
+                ["rh-joe-access", "rh-joe-account", "rh-joe-login", "rh-joe-refresh", "rh-joe-spool"],
                 id="robinhood's, by the login",
             ),
             pytest.param(
                 "[broker]\nkind = 'robinhood-agentic'\n[robinhood_agentic]\nlogin = 'agent'",
-                ["rh-agent-access", "rh-agent-login", "rh-agent-refresh"],
+                ["rh-agent-access", "rh-agent-login", "rh-agent-refresh", "rh-agent-spool"],
                 id="the agentic channel's",
             ),
             pytest.param(
@@ -88,6 +89,11 @@ class TestNeeds:
         )
         assert [need.used_by for need in needs(config)] == [("source alpaca", "feed alpaca")] * 2 + [("[telemetry]",)]
         assert all(need.after for need in needs(config))
+
+    @pytest.mark.parametrize(("text", "optional"), [("[broker]\nkind", False), ("[market]\nsource", True)])
+    def test_an_account_is_needed_by_the_broker_and_not_for_prices(self, text: str, optional: bool) -> None:
+        found = {need.name: need.optional for need in needs(parse(f"{text} = 'robinhood'\n[account]\nalias = 'main'"))}
+        assert found["rh-main-account"] is optional
 
 
 def verdict(value: str, shape: Shape = "text", end: dt.datetime | None = None, **tags: str) -> Verdict:
@@ -119,6 +125,8 @@ class TestVerdicts:
             pytest.param(
                 base64.b64encode(bytes(33)).decode(), "ed25519", "it is not an Ed25519 key in base64", id="long"
             ),
+            pytest.param(Sealing().new_key(), "spool", None, id="a key that seals"),
+            pytest.param("swordfish", "spool", "it is not what `quaestor auth seed` stores", id="no key"),
             pytest.param("-----BEGIN", "ed25519", "it is not an Ed25519 key in base64", id="PEM"),
         ],
     )

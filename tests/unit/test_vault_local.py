@@ -475,3 +475,35 @@ for n in range(5):
     writers = [subprocess.Popen([sys.executable, "-c", program, name], cwd=ROOT) for name in "ab"]
     assert [writer.wait(30) for writer in writers] == [0, 0]
     assert LocalVault(tmp_path).names() == [f"{name}{n}" for name in "ab" for n in range(5)]
+
+
+def test_a_child_that_was_forked_while_we_wrote_keeps_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a pool of processes does that begins by fork, in another thread."""
+    monkeypatch.setattr(disk, "PATIENCE", 0.3)
+    said, heard = os.pipe()
+    with disk.locked(tmp_path / "vault"):
+        child = os.fork()
+        if child == 0:
+            os.close(heard)
+            os.read(said, 1)
+            os._exit(0)
+    try:
+        assert LocalVault(tmp_path).set("a", "x").version == "1"
+    finally:
+        os.close(heard)
+        os.close(said)
+        os.waitpid(child, 0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, as root alone may")
+@pytest.mark.parametrize("use_keyring", [False, True])
+def test_another_users_vault_is_refused_with_the_cure(tmp_path: Path, use_keyring: bool) -> None:
+    LocalVault(tmp_path).set("a", "x")
+    os.seteuid(65_534)
+    try:
+        with pytest.raises(VaultRefused, match="See the owner"):
+            LocalVault(tmp_path, use_keyring=use_keyring).get("a")
+    finally:
+        os.seteuid(0)

@@ -66,9 +66,9 @@ REHEARSING = (
                     option("--always-open", action="store_true", help="it trades at night and on weekends, too"),
                     option(
                         "--approve",
-                        choices=("approve", "refuse", "never", "by-hand"),
+                        choices=("approve", "refuse", "never", "by-hand", "code"),
                         default="approve",
-                        help="what the phone does when a new device logs in (default approve, after two looks)",
+                        help="what the phone does about a new device; code: it gets a code (default approve)",
                     ),
                     option("--tokens", action="store_true", help="say tokens as a browser has them, for `auth import`"),
                     option(

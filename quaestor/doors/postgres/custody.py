@@ -56,7 +56,8 @@ class CustodyStore:
         async with self._database.transaction() as connection:
             await guard(connection, lease)
             await connection.execute(SQL["save_auth"], parameters)
-            await connection.execute(SQL["tell_auth"], parameters)
+            if what:
+                await connection.execute(SQL["tell_auth"], parameters)
             if custody.standing == Standing.ACTIVE:
                 await connection.execute(SQL["answered_auth"], parameters)
             if custody.standing != was:

@@ -138,9 +138,15 @@ class RobinhoodBroker:
             raise BrokerRejected(f"Robinhood knows no order {broker_id!r}.")
         if reply.status not in orders.NO:
             raise BrokerAmbiguous(f"Robinhood answered {reply.status} to a cancel of {broker_id}.")
-        row = await self.line.get("Cancel", place)
-        if row.get("cancel"):
+        if (await self._looked_at(place)).get("cancel"):
             raise BrokerBusy(f"Robinhood does not cancel {broker_id} yet: {orders.words(said)}")
+
+    async def _looked_at(self, place: str) -> Row:
+        try:
+            row = await self.line.get("Cancel", place)
+        except QuaestorError as error:
+            raise BrokerAmbiguous(f"Robinhood refused a cancel, and does not show the order: {error}") from error
+        return row if isinstance(row, dict) else {"cancel": "as long as nobody knows"}
 
     async def orders(self, since: dt.date | None = None) -> list[OrderUpdate]:
         """See `ports.Broker`; the oldest first."""
@@ -185,9 +191,13 @@ class RobinhoodBroker:
         asked = {"account_number": await self._number(), "nonzero": "true"}
         held = await self.line.listing("Positions", f"{API}/positions/", asked)
         known = await self.instruments.named([_instrument(each) for each in held])
-        named = {known[_instrument(each)].symbol: each for each in held}
-        shares = {symbol: count for symbol, each in named.items() if (count := _shares(each))}
-        return Account(_field(row, "portfolio_cash"), shares, {s: cost for s in shares if (cost := _cost(named[s]))})
+        shares, costs = dict[str, Decimal](), dict[str, Decimal]()
+        for each in held:
+            symbol, count, cost = known[_instrument(each)].symbol, _shares(each), _cost(each)
+            shares[symbol] = shares.get(symbol, Decimal(0)) + count  # an old instrument may stand beside the new one
+            if count and cost:
+                costs[symbol] = cost
+        return Account(_field(row, "portfolio_cash"), {s: count for s, count in shares.items() if count}, costs)
 
     async def _number(self) -> str:
         if not self._known:

@@ -142,7 +142,9 @@ class Read(Call):
             if newer is not None:
                 response = self._sent(request, newer)
             if response.status_code == DENIED:
-                raise AccessLost(f"{self.who} refused our access token, and there is no newer one yet.")
+                raise AccessLost(
+                    f"{self.who} refused our access token, and there is no newer one yet; `quaestor auth status`."
+                )
         return response
 
     def _sent(self, request: requests.PreparedRequest, token: AccessToken | None) -> requests.Response:
@@ -172,6 +174,13 @@ class Write(Call):
         super().__init__(line, who)
         self.priority = priority
 
+    def run(self, work: Callable[[], T]) -> T:
+        """See `Call`. Whatever cannot be read of an answer, the request has been sent."""
+        try:
+            return super().run(work)
+        except BadInput as error:
+            raise BrokerAmbiguous(f"{self.who}: Robinhood's answer to what was sent cannot be read. {error}") from error
+
     def asked(self, request: requests.PreparedRequest) -> requests.Response:
         """The response as it came; sent once."""
         self.line.turn(self)
@@ -190,6 +199,7 @@ class Write(Call):
             wait = _told(response) or 1.0
             self.line.hold(self.priority, wait)
             raise BrokerBusy(f"{self.who}: Robinhood takes no more requests for {wait:.0f} s; nothing was done.", wait)
+        response.headers.pop("Location", None)  # it is not followed, so nobody tries to read it either
         return response
 
 

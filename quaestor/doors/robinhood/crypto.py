@@ -90,13 +90,20 @@ class Crypto:
             raise BrokerRejected(f"Robinhood knows no order {broker_id!r}.")
         if reply.status not in orders.NO:
             raise BrokerAmbiguous(f"Robinhood answered {reply.status} to a cancel of {broker_id}.")
-        if (await self._line.get("Cancel", place)).get("cancel_url"):
+        try:
+            row = await self._line.get("Cancel", place)
+        except QuaestorError as error:
+            raise BrokerAmbiguous(f"Robinhood refused a cancel, and does not show the order: {error}") from error
+        if row.get("cancel_url"):
             raise BrokerBusy(f"Robinhood does not cancel {broker_id} yet: {orders.words(read_json(reply.body))}")
 
     async def _placed(self, intent: Intent, reply: Reply) -> OrderUpdate:
         said = read_json(reply.body)
         if reply.status in {200, 201} and isinstance(said, dict) and said.get("ref_id") == str(intent.ref_id):
-            return _update(said, intent.symbol)
+            try:
+                return _update(said, intent.symbol)
+            except BadInput as error:
+                raise BrokerAmbiguous(f"{intent.symbol}: {error}") from error
         if reply.status in orders.NO and orders.duplicate(said):
             return await self._found(intent)
         if reply.status in orders.NO and isinstance(said, dict):

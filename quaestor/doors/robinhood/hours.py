@@ -34,7 +34,10 @@ def split(symbol: str, each: Mapping[str, Any]) -> Split:
 
 
 def _instant(text: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(text).astimezone(dt.UTC)
+    found = dt.datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError(f"the time {text!r} without a zone")
+    return found.astimezone(dt.UTC)
 
 
 def _words(hours: tuple[dt.datetime, dt.datetime] | None) -> str:

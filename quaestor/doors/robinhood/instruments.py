@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from quaestor.bars import SYMBOL
 from quaestor.doors.robinhood.line import Line
 from quaestor.doors.robinhood.wire import HOST, STRANGE
 from quaestor.errors import BadInput, NotFound
@@ -59,7 +61,7 @@ class Instruments:
         for start in range(0, len(lacking), MANY):
             group = lacking[start : start + MANY]
             for row in await self._line.listing("Instruments", PLACE, {"ids": ",".join(group)}):
-                instrument = self._keep(row)
+                instrument = self._keep(row, current=False)
                 found[instrument.id] = instrument
         if gone := set(ids) - set(found):
             raise NotFound(f"Robinhood does not know its own instrument {min(gone)!r}. {STRANGE}")
@@ -81,16 +83,29 @@ class Instruments:
         since, instrument = kept.get(key, (0.0, None))
         return instrument if instrument is not None and self._now() - since < DAY else None
 
-    def _keep(self, row: Mapping[str, Any]) -> Instrument:
+    def _keep(self, row: Mapping[str, Any], *, current: bool = True) -> Instrument:
+        """current: it was asked for by its symbol; one of an old order may be another by now, after a split."""
         try:
             instrument = Instrument(
-                symbol=self._names.ours(row["symbol"]),
+                symbol=self._ours(str(row["symbol"])),
                 id=row["id"],
                 url=row["url"],
-                tradable=row.get("tradability", "tradable") == "tradable",
+                tradable=row.get("tradability") != "untradable",  # what may only be closed takes our exits
                 fractional=row.get("fractional_tradability") == "tradable",
             )
         except KeyError as error:
             raise BadInput(f"Robinhood's instrument lacks {error}. {STRANGE}") from error
-        self._by_symbol[instrument.symbol] = self._by_id[instrument.id] = (self._now(), instrument)
+        kept = self._by_id[instrument.id] = (self._now(), instrument)
+        if current or (row.get("state") != "inactive" and self._is_new(instrument.symbol)):
+            self._by_symbol[instrument.symbol] = kept
         return instrument
+
+    def _is_new(self, symbol: str) -> bool:
+        return bool(re.fullmatch(SYMBOL, symbol)) and self._fresh(self._by_symbol, symbol) is None
+
+    def _ours(self, name: str) -> str:
+        """Our spelling; its own for what is no symbol of ours, such as a warrant that somebody holds."""
+        try:
+            return self._names.ours(name)
+        except BadInput:
+            return name

@@ -131,16 +131,20 @@ class Line:
     def turn(self, call: Call) -> None:
         """Wait until this call's next request may go. Raises BrokerBusy where Robinhood has said to wait for long."""
         with self._free:
-            if (wait := self._queue.held(call.priority, time.monotonic())) > call.longest:
-                raise BrokerBusy(f"Robinhood takes nothing for {wait:.0f} s more: nothing was sent.", wait)
             ticket = self._queue.ask(call.priority, time.monotonic())
             try:
                 while ticket not in self._granted:
                     call.heed()
+                    self._refuse_held(call)
                     self._admit()
             finally:
                 self._queue.leave(ticket)
                 self._granted.discard(ticket)
+
+    def _refuse_held(self, call: Call) -> None:
+        """Also of who stands in line already: what was decided now is not sent ten minutes later."""
+        if (wait := self._queue.held(call.priority, time.monotonic())) > call.longest:
+            raise BrokerBusy(f"Robinhood takes nothing for {wait:.0f} s more: nothing was sent.", wait)
 
     def _admit(self) -> None:
         who, wait = self._queue.next(time.monotonic())

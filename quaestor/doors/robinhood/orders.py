@@ -12,16 +12,16 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, InvalidOperation
 from typing import Any
 
 from quaestor import calendar
 from quaestor.calendar import NEW_YORK
 from quaestor.errors import BadInput, BrokerRejected
-from quaestor.exchange import COLLAR, collar
+from quaestor.exchange import CENT, COLLAR, tick
 from quaestor.jsons import as_json
 from quaestor.logs import without_secrets
-from quaestor.orders import Execution, Intent, OrderType, OrderUpdate, Side, State, trimmed
+from quaestor.orders import MILLIONTH, Execution, Intent, OrderType, OrderUpdate, Side, State, dollars, trimmed
 
 Row = Mapping[str, Any]
 ZERO = Decimal(0)
@@ -71,10 +71,16 @@ def _terms(intent: Intent) -> dict[str, Any]:
         return trigger | {"type": "limit", "price": _text(intent.limit_price)}
     if not buys:
         return trigger | {"type": "market"}
-    most = _text(collar(intent.stop_price if kind.stops and intent.stop_price else intent.reference_price))
+    most = _text(_most(intent.stop_price if kind.stops and intent.stop_price else intent.reference_price))
     if kind.stops:
         return trigger | {"type": "market", "price": most}
     return trigger | {"type": "limit", "price": most, "preset_percent_limit": f"{COLLAR:f}"}
+
+
+def _most(price: Decimal) -> Decimal:
+    """The most that a market purchase may pay, on the tick: below a dollar that is finer than a cent."""
+    most = price * (1 + COLLAR)
+    return most - most % tick(most)
 
 
 def _text(price: Decimal | None) -> str | None:
@@ -108,7 +114,9 @@ def duplicate(answer: Any) -> bool:
 def update(row: Row, symbol: str) -> OrderUpdate:
     """An order as Robinhood lists it; raises BadInput where it cannot be read."""
     with reading(_named(row)):
-        filled, quantity = number(row.get("cumulative_quantity") or 0), number(row["quantity"])
+        filled = number(row.get("cumulative_quantity") or 0)
+        in_dollars = row["quantity"] is None and row.get("dollar_based_amount")  # then it is not known until it fills
+        quantity = ZERO if in_dollars else number(row["quantity"])
         created, limit = instant(row["created_at"]), _limit(row)
         return OrderUpdate(
             broker_id=str(row["id"]),
@@ -116,7 +124,7 @@ def update(row: Row, symbol: str) -> OrderUpdate:
             symbol=symbol,
             side=Side(row["side"]),
             state=_state(row, filled, quantity),
-            quantity=quantity,
+            quantity=quantity or filled or MILLIONTH,
             filled=filled,
             average_price=number(row["average_price"]) if filled and row.get("average_price") else None,
             updated_at=instant(row.get("last_transaction_at") or row["updated_at"]),
@@ -140,12 +148,13 @@ def executions(row: Row, symbol: str) -> list[Execution]:
                 symbol=symbol,
                 side=Side(row["side"]),
                 quantity=number(each["quantity"]),
-                price=number(each["price"]),
-                fee=_fee(each),
+                price=price,
+                fee=fee,
                 session=_traded_on(each),
                 at=instant(each["timestamp"]),
             )
             for each in row.get("executions") or ()
+            for price, fee in [_paid(each, Side(row["side"]))]
         ]
 
 
@@ -191,6 +200,20 @@ def _traded_on(execution: Row) -> dt.date:
     told = execution.get("trade_execution_date")
     day = dt.date.fromisoformat(told) if told else instant(execution["timestamp"]).astimezone(NEW_YORK).date()
     return day if calendar.is_session(day) else calendar.next_session(day)
+
+
+def _paid(execution: Row, side: Side) -> tuple[Decimal, Decimal]:
+    """Price and fee that come to the cash that moved: Robinhood moves whole cents (`rounded_notional`), while parts of
+    a share, and prices that were improved by parts of a cent, come to others. The price is what was paid per share;
+    what six decimals of it leave is in the fee, which is never below 0.
+    """
+    quantity, price, fee = number(execution["quantity"]), number(execution["price"]), _fee(execution)
+    value = dollars(quantity, price)
+    moved = number(execution.get("rounded_notional") or value)
+    if moved == value or quantity <= 0 or not moved > 0 or abs(moved - value) > CENT:
+        return price, fee
+    paid = (moved / quantity).quantize(MILLIONTH, ROUND_FLOOR if side is Side.BUY else ROUND_CEILING)
+    return (paid, fee + abs(moved - dollars(quantity, paid))) if paid > 0 else (price, fee)
 
 
 def _fee(execution: Row) -> Decimal:

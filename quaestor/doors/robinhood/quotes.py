@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ UNTOLD = 1.0  # the size of a trade whose size is not told
 
 
 Row = Mapping[str, Any]
+log = logging.getLogger("quaestor.robinhood")
 
 
 class Quotes:
@@ -31,8 +33,15 @@ class Quotes:
     async def quotes(self, symbols: Sequence[str]) -> Sequence[Tick]:
         """The newest quote of each symbol and its last trade; a trade's size is not told, it counts as one share."""
         ticks: list[Tick] = []
+        strange: BadInput | None = None
         for symbol, row in (await self.rows(symbols)).items():
-            ticks += self._ticks(symbol, row)
+            try:
+                ticks += list(self._ticks(symbol, row))
+            except BadInput as error:  # one symbol's fault is no silence of all the others
+                strange = error
+                log.warning("%s", error)
+        if strange is not None and not ticks:
+            raise strange
         return ticks
 
     async def halted(self, symbols: Sequence[str]) -> frozenset[str]:
@@ -70,7 +79,10 @@ class Quotes:
 def crossing(symbol: str, row: Row) -> QuoteTick:
     """A crypto pair's quote; its sizes are not told."""
     try:
-        at = round(dt.datetime.fromisoformat(row["updated_at"]).timestamp() * 1_000_000) * 1_000
+        told = dt.datetime.fromisoformat(row["updated_at"])
+        if told.tzinfo is None:
+            raise ValueError("a time without a zone")
+        at = round(told.timestamp() * 1_000_000) * 1_000
         return QuoteTick(symbol, at, float(row["bid_price"]), float(row["ask_price"]), 0.0, 0.0)
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(f"{symbol}: Robinhood's quote cannot be read ({error!r}). {STRANGE}") from error

@@ -20,7 +20,7 @@ from quaestor.doors.robinhood_agentic.attribution import AGENTS, Attribution
 from quaestor.doors.robinhood_agentic.line import Line, unreadable
 from quaestor.doors.robinhood_agentic.reading import UNREADABLE, Row
 from quaestor.doors.robinhood_agentic.refusals import Known
-from quaestor.errors import BadInput, BrokerAmbiguous, BrokerRejected
+from quaestor.errors import BadInput, BrokerAmbiguous, BrokerRejected, QuaestorError
 from quaestor.logs import know
 from quaestor.orders import Execution, Intent, OrderUpdate
 from quaestor.ports import Account, Alerts, StoredOrder
@@ -120,7 +120,11 @@ class RobinhoodAgenticBroker:
 
     async def _found(self, intent: Intent) -> OrderUpdate:
         """The order that Robinhood has under this ref_id already."""
-        for row in await self._rows(_begins(intent.session)):
+        try:
+            rows = await self._rows(_begins(intent.session))
+        except QuaestorError as error:
+            raise BrokerAmbiguous(f"Robinhood knows this ref_id; its list did not come: {error}") from error
+        for row in rows:
             if row.update.ref_id == intent.ref_id:
                 self._known.answered(intent.ref_id, row.update.broker_id)
                 self._approvals.over(intent.ref_id)

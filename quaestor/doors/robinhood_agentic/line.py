@@ -3,6 +3,7 @@
 Each call waits for its turn, shows the newest access token, and has a deadline. What becomes of it, by what the wire
 saw:
 
+    no token                AccessLost, with what the vault says: nothing done
     401                     a newer token in the vault? a read is repeated once with it; else AccessLost: nothing done
     429                     BrokerBusy, and none of its kind (cancels, orders, reads) calls before the time it asks for
     never left, 404         BrokerBusy: nothing was done; the next call opens a new session
@@ -57,14 +58,23 @@ class Line:
         """What a tool answers, out of its envelope. Raises what the table above says, and SchemaDrift."""
         refused: AccessToken | None = None
         while True:
-            token = await asyncio.to_thread(self._tokens.current)
+            token = await self._token(tool)
             try:
                 return await self._once(tool, arguments, Exchange(token), writes=writes, priority=priority)
             except AccessLost:
-                newer = await asyncio.to_thread(self._tokens.after, token)
+                newer = await self._token(tool, token)
                 if writes or refused is not None or newer is None:
                     raise
                 refused = token
+
+    async def _token(self, tool: str, refused: AccessToken | None = None) -> Any:
+        """The newest token, or the one after that which was refused. Without one nothing is sent: AccessLost."""
+        try:
+            if refused is None:
+                return await asyncio.to_thread(self._tokens.current)
+            return await asyncio.to_thread(self._tokens.after, refused)
+        except QuaestorError as error:
+            raise AccessLost(f"{tool}: nothing was done, for there is no access token. {error}") from error
 
     async def open(self) -> None:
         """Open the session now, so that a drift is known before anything is to be sent."""

@@ -44,7 +44,7 @@ class Login:
         except (AzureError, *UNREADABLE) as error:
             failed = self._meaning(error, (options or {}).get("tenant_id"))
         else:
-            know(token.token)
+            know(token.token, passing=True)
             return token
         raise failed  # without the library's own error, which may show an answer
 

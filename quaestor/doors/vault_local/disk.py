@@ -75,7 +75,10 @@ def locked(folder: Path) -> Iterator[None]:
         raise told(folder / "lock", "opened", error) from error
     with lock:
         _wait_for(lock, folder)
-        yield
+        try:
+            yield
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)  # closing is not enough: a child that was forked meanwhile holds it, too
 
 
 def _wait_for(lock: IO[str], folder: Path) -> None:

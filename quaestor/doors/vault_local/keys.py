@@ -5,6 +5,7 @@ Its place holds one key; while the key is changed, two, one on a line: the new o
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,7 +61,7 @@ class Keys:
 
     @property
     def _in_keyring(self) -> bool:
-        return self._mark.exists() or (self._wanted and not self._file.exists())
+        return os.path.exists(self._mark) or (self._wanted and not self._file.exists())  # noqa: PTH110  # as the vault's lock
 
     @property
     def _place(self) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from quaestor.custody.machine import SEED
 from quaestor.custody.tokens import AccessToken, Names
-from quaestor.errors import ChainBroken, NotFound, QuaestorError, Temporary
+from quaestor.errors import BadInput, ChainBroken, NotFound, QuaestorError, Temporary, VaultRefused
 from quaestor.ports_custody import Asker
 from quaestor.ports_secrets import SecretStore
 
@@ -80,7 +80,12 @@ class VaultAccess:
             found = AccessToken.read(self._vault.get(self._name).value, self._name)
         except NotFound:
             raise ChainBroken(f"Nobody has logged in yet. {SEED}") from None
-        except Temporary as error:
+        except BadInput as error:  # damaged: the refresher mends it when the token is refused, or due
+            if self._token is None:
+                raise ChainBroken(str(error)) from None
+            log.error("The access token is used as it was read last: %s", error)
+            return self._token
+        except (Temporary, VaultRefused) as error:
             if self._token is None:
                 raise
             log.warning("The access token is used as it was read last: %s", error)

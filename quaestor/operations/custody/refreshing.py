@@ -92,7 +92,7 @@ class Refreshing(Round):
         del act
         of = self.of
         try:
-            self.key = self.key or await of.spool_key()
+            self.key = self.key or await of.make_spool_key()  # without it, what comes could not be kept
             self.access, self.grant = await _readable(of.access), await _readable(of.grant)
         except (VaultAway, VaultRefused) as error:
             self.failure = error
@@ -115,7 +115,11 @@ class Refreshing(Round):
         if sealed.seq <= min(self.grant.seq if self.grant else 0, self.access.seq if self.access else 0):
             await self.of.store.unspool(self.of.alias, sealed.seq)
             return 0
-        self.pair = unpacked(await asyncio.to_thread(self.of.sealing.unseal, self.key, sealed.text))
+        try:
+            self.pair = unpacked(await asyncio.to_thread(self.of.sealing.unseal, self.key, sealed.text))
+        except BadInput as error:
+            log.error("Tokens number %d in the spool cannot be had: %s", sealed.seq, error)
+            return 0
         return sealed.seq
 
     async def _send(self, act: Send) -> Event:
@@ -123,7 +127,7 @@ class Refreshing(Round):
             raise Permanent(f"The refresh token number {act.seq} was to be sent, and it is not at hand.")
         if self.custody.sent > 1:
             await self.of.sleep(AGAIN)
-        answer = await asyncio.to_thread(self.of.door.refresh, self.grant)
+        answer = await self.answered(self.of.door.refresh, self.grant)
         event = self._heard(answer, self.grant)
         self.failure = Temporary(event.why) if isinstance(event, NothingDone | ReplyWasLost) else None
         return event

@@ -2,7 +2,8 @@
 
 The state is kept before an act is done. One thing outranks that: a pair of tokens that the broker gave, and that is in
 this process alone. While one is held, neither a database that is away nor a lease that was lost stops its way into the
-vault; the next round finds it there.
+vault; the next round finds it there. Nor does an end that comes from outside: who is cancelled goes once no answer is
+on its way that may hold tokens, and no pair is held. And who lost the lease meanwhile writes over no newer pair.
 """
 
 from __future__ import annotations
@@ -10,16 +11,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from quaestor.custody import machine
 from quaestor.custody.machine import Act, Custody, Event, Given, Page, Standing, Store, Stored, StoreFailed, Tell
 from quaestor.custody.tokens import Pair
-from quaestor.errors import DatabaseDown, LeaseHeld, Permanent, QuaestorError, VaultAway
+from quaestor.errors import BadInput, LeaseHeld, Permanent, QuaestorError, VaultAway
 from quaestor.operations.custody.custodian import Custodian, packed
 from quaestor.ports import Lease
 from quaestor.ports_custody import Sealed
 
+T = TypeVar("T")
 log = logging.getLogger("quaestor.custody")
 PAUSES = (0.5, 2.0)  # seconds between tries to store a pair, before it is spooled
 LONGEST = 30.0  # seconds between tries where neither vault nor database takes it
@@ -35,6 +38,7 @@ class Round:
         self.pair: Pair | None = None  # held in this process, and nowhere else
         self.key: str | None = None
         self.failure: QuaestorError | None = None
+        self._asking = self._cancelled = self._overtaken = False
 
     @property
     def doings(self) -> Mapping[type[Act], Doing]:
@@ -42,7 +46,22 @@ class Round:
         return {Store: self._store, Page: self._page, Tell: self._tell}
 
     async def go(self, event: Event | None) -> Custody:
-        """Until nothing more is to be done; the state then."""
+        """Until nothing more is to be done; the state then. Who is cancelled may still end what must not be left."""
+        going = asyncio.ensure_future(self._go(event))
+        while not going.done():
+            try:
+                await asyncio.wait({going})
+            except asyncio.CancelledError:
+                self._cancelled = True
+                if not self._busy:
+                    going.cancel()
+        if self._cancelled:
+            if not going.cancelled() and (error := going.exception()) is not None:
+                log.warning("What was going on when this process was to end came to nothing: %s", _shown(error))
+            raise asyncio.CancelledError
+        return going.result()
+
+    async def _go(self, event: Event | None) -> Custody:
         while event is not None:
             before = self.custody
             self.custody, acts = machine.step(before, event)
@@ -50,7 +69,22 @@ class Round:
             event = None
             for act in acts:
                 event = await self.doings[type(act)](act)
+                if self._cancelled and not self._busy and not isinstance(event, Stored | StoreFailed):
+                    raise asyncio.CancelledError
         return self.custody
+
+    @property
+    def _busy(self) -> bool:
+        """Whether tokens are on their way to us, or held."""
+        return self._asking or self.pair is not None
+
+    async def answered(self, ask: Callable[..., T], *told: Any) -> T:
+        """What the broker says to a request that may bring tokens; nobody leaves before it is here."""
+        self._asking = True
+        try:
+            return await asyncio.to_thread(ask, *told)
+        finally:
+            self._asking = False
 
     async def _save(self, before: Custody, event: Event) -> None:
         try:
@@ -59,15 +93,16 @@ class Round:
                 self.of.alias,
                 self.custody,
                 was=before.standing,
-                what=told(event),
+                what=told(event) if _noteworthy(before, self.custody) else "",
                 by=self.of.holder,
                 lease=self._lease,
                 due_at=due.at if due else None,
             )
-        except (DatabaseDown, LeaseHeld) as error:
+        except Exception as error:  # whatever it is: it must not cost the pair
+            self._overtaken = self._overtaken or isinstance(error, LeaseHeld)
             if self.pair is None:
                 raise
-            log.warning("New tokens are stored all the same: %s", error)
+            log.warning("New tokens are stored all the same: %s", _shown(error))
         broken = before.standing == Standing.BROKEN or (before.logging_in and before.back == Standing.BROKEN)
         if broken and self.custody.standing == Standing.ACTIVE:
             await self.of.alerts.send(f"{self.of.alias}: the login works again", "What waited for it goes on.")
@@ -111,17 +146,22 @@ class Round:
         self.pair = None
         try:
             await self.of.store.unspool(self.of.alias, pair.access.seq)
-        except DatabaseDown as error:
-            log.warning("A spooled pair that the vault has by now was not removed: %s", error)
+        except Exception as error:  # noqa: BLE001  # the vault has the pair; what is left is found to be old
+            log.warning("A spooled pair that the vault has by now was not removed: %s", _shown(error))
         return Stored(self.of.now(), pair.access.issued_at, pair.access.expires_at)
 
     async def _kept(self, pair: Pair) -> QuaestorError | None:
         failure: QuaestorError | None = None
         for pause in (*PAUSES, None):
             try:
+                if self._overtaken and await self._surpassed(pair):
+                    log.warning("New tokens are not stored: whoever took the lease has newer ones in the vault.")
+                    return None
                 await self.of.keep(pair)
             except QuaestorError as error:
                 failure = error
+            except Exception as error:  # noqa: BLE001  # what no door should raise must not cost the pair
+                failure = VaultAway(f"The vault failed ({_shown(error)}).")
             else:
                 return None
             if pause is not None:
@@ -131,13 +171,26 @@ class Round:
     async def _spooled(self, pair: Pair) -> bool:
         if self.key is None:
             return False
-        sealed = await asyncio.to_thread(self.of.sealing.seal, self.key, packed(pair))
         try:
+            sealed = await asyncio.to_thread(self.of.sealing.seal, self.key, packed(pair))
             await self.of.store.spool(self.of.alias, Sealed(pair.access.seq, sealed))
-        except DatabaseDown as error:
-            log.error("New tokens could not be spooled: %s", error)
+        except Exception as error:  # noqa: BLE001  # as above
+            log.error("New tokens could not be spooled: %s", _shown(error))
             return False
         return True
+
+    async def _surpassed(self, pair: Pair) -> bool:
+        """Whether the vault has another's pair of that number, or a newer one."""
+        try:
+            there = await self.of.grant()
+        except BadInput:
+            return False
+        return there is not None and there.seq >= pair.refresh.seq and there != pair.refresh
+
+
+def _shown(error: BaseException) -> str:
+    """Our own message; of an error that is none of ours the kind alone, for it may repeat what it was given."""
+    return str(error) if isinstance(error, QuaestorError) else type(error).__name__
 
 
 TOLD = {
@@ -151,6 +204,11 @@ TOLD = {
     Given: "Robinhood gave new tokens",
     machine.Probed: "the access token was shown to Robinhood",
 }
+
+
+def _noteworthy(before: Custody, now: Custody) -> bool:
+    """Whether anything but a time changed: a broken chain is looked at for days, and its books tell when it broke."""
+    return replace(before, again_at=None) != replace(now, again_at=None)
 
 
 def told(event: Event) -> str:

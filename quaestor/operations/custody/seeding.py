@@ -77,7 +77,9 @@ async def begin(of: Custodian, lease: Lease, kind: type[B]) -> B:
     going.key = await of.make_spool_key()
     going.device, going.above = await _there(of)
     spooled = await of.store.spooled(of.alias)
-    going.above = max(going.above, custody.seq, custody.held, spooled.seq if spooled else 0)
+    given = custody.seq + min(custody.sent, 1)  # a refresher that sleeps may wake with that number
+    refused = [each.seq for each in await of.store.requests(of.alias, 1)]  # whoever was refused has seen that number
+    going.above = max(going.above, given, custody.held, spooled.seq if spooled else 0, *refused)
     if custody.logging_in:
         await going.go(Abandoned(of.now()))
     return going
@@ -159,7 +161,7 @@ class Seeding(Beginning):
             code = self.code or (said.one_time_code(self.login.totp, self.of.now()) if self.login.totp else "")
         except BadInput as error:
             return self.failed(error, sent=False)
-        answer = await asyncio.to_thread(self.of.door.log_in, self.login, self.device, code)
+        answer = await self.answered(self.of.door.log_in, self.login, self.device, code)
         return self._heard(answer, with_code=bool(code))
 
     def _heard(self, answer: said.Outcome, *, with_code: bool) -> Event:  # noqa: PLR0911  # a case, an answer

@@ -15,6 +15,8 @@ import asyncio
 import contextlib
 import datetime as dt
 import logging
+import traceback
+from pathlib import Path
 
 from quaestor.custody import policy
 from quaestor.custody.machine import SEED, Custody, Standing, paged
@@ -43,12 +45,15 @@ class Keeper:
         self._failing_since: dt.datetime | None = None
 
     async def run(self, ending: asyncio.Event, every: float = EVERY) -> None:
-        """Until `ending` is set; nothing that goes wrong ends it."""
+        """Until `ending` is set; nothing that goes wrong ends it, be it a fault of our own."""
         while not ending.is_set():
             try:
                 await self.look()
             except QuaestorError as error:
                 log.warning("%s: the login was not looked at: %s", self.of.alias, error)
+            except Exception as error:  # noqa: BLE001  # a live run ends with this; its message may show a secret
+                log.error("%s: the login was not looked at: %s", self.of.alias, where(error))
+                await self._failed(Permanent(f"Quaestor itself failed at it ({where(error)})."))
             self.stirred.clear()
             await _first_of(ending, self.stirred, every)
 
@@ -63,6 +68,8 @@ class Keeper:
         if custody.standing == Standing.UNSEEDED and not refused:
             return custody
         if not await self._wanted(custody, refused):
+            if custody.again_at is None:  # nothing is wanted: another keeper may have done what failed here
+                self._failing_since = None
             return custody
         return await self._refreshed(custody, refused)
 
@@ -158,6 +165,12 @@ class Keeper:
             return
         self._told[about] = now
         await self.of.alerts.send(f"{self.of.alias}: {title}", body, urgent=True)
+
+
+def where(error: BaseException) -> str:
+    """The kind of an error and where it came up, without what it says."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return type(error).__name__ + (f", {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "")
 
 
 async def _first_of(ending: asyncio.Event, stirred: asyncio.Event, seconds: float) -> None:

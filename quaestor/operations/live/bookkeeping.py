@@ -10,7 +10,7 @@ from decimal import Decimal
 import msgspec
 
 from quaestor.barring import nanoseconds
-from quaestor.errors import BooksDisagree, LeaseHeld, Temporary
+from quaestor.errors import LeaseHeld, Permanent, Temporary
 from quaestor.live.account import AccountState
 from quaestor.live.events import Filled, Told
 from quaestor.operations.live.account import account_state
@@ -58,7 +58,7 @@ class Bookkeeping:
             except LeaseHeld:
                 raise
             except Temporary as error:
-                log.warning("The broker or the books did not answer: %s", error)
+                course.waits(f"The broker or the books did not answer: {error}")
 
     async def look(self, *, again: bool = False) -> None:
         """What the broker tells is booked, what is unclear is resolved, the engine hears how it stands.
@@ -71,9 +71,9 @@ class Bookkeeping:
             return
         try:
             if again or course.engine.standing.unknown:
-                await resolve(floor.books, floor.broker, lease, floor.band(course.plan.limits))
+                await resolve(floor.books, floor.broker, lease, floor.band(course.plan.limits), floor.pause)
             heard = await collect(floor.books, floor.broker, lease, day.session)
-        except BooksDisagree as error:
+        except Permanent as error:  # books that disagree, or a list that cannot be read: exits go on
             await stop_entries(floor, str(error), lease)
         else:
             await tell_adopted(course.account, heard, floor.alerts)
@@ -126,6 +126,11 @@ class Bookkeeping:
         """Books and broker, to the cent and the share; a difference stops entries and tells a person."""
         course = self._course
         since = course.marks.last.session if course.marks.last else course.day.session if course.day else dt.date.min
-        outcome = await reconcile_under(course.deck.floor, course.plan.limits, course.lease, since, None)
+        floor, lease = course.deck.floor, course.lease
+        try:
+            outcome = await reconcile_under(floor, course.plan.limits, lease, since, None)
+        except Permanent as error:
+            await stop_entries(floor, str(error), lease)
+            return
         if not outcome.ok:
             course.said("halt", course.account, reason="books and broker disagree", count=len(outcome.differences))

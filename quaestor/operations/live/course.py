@@ -22,8 +22,10 @@ from quaestor.operations.session import Marks
 from quaestor.ports import Lease
 from quaestor.ports_live import Desired
 from quaestor.screening import Screen
+from quaestor.ticks import SECOND
 
 log = logging.getLogger("quaestor.live")
+AGAIN = 300 * SECOND  # after which what still waits for the same reason is logged again
 HOLD = "hold"  # the latch that a runner adds while a person wants it to enter nothing new
 
 
@@ -47,6 +49,7 @@ class Course:
         self.news: asyncio.Queue[Event] = asyncio.Queue()
         self.woken, self.stirred, self.ending = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._background: set[asyncio.Future[None]] = set()
+        self._waits: dict[str, int] = {}  # what was logged as waiting, and when
 
     def now(self) -> int:
         """By the run's clock, ns."""
@@ -62,6 +65,12 @@ class Course:
         log.warning("%s: %s", title, body)
         self.acting.tell("alert", title, body=body)
         self.beside(self.deck.floor.alerts.send(f"{self.account}: {title}", body, urgent=urgent))
+
+    def waits(self, what: str) -> None:
+        """Something is tried again and again: that is logged at first, then every few minutes."""
+        if self.now() - self._waits.get(what, -AGAIN) >= AGAIN:
+            self._waits[what] = self.now()
+            log.warning("%s", what)
 
     def beside(self, work: Awaitable[None]) -> None:
         """Do it beside everything else."""

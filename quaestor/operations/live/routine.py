@@ -14,7 +14,7 @@ import msgspec
 
 from quaestor.bars import Bar, price
 from quaestor.calendar import previous_session, session_close, sessions
-from quaestor.errors import BooksDisagree, LeaseHeld, Temporary
+from quaestor.errors import BooksDisagree, BrokerAmbiguous, DatabaseDown, LeaseHeld, Permanent, Temporary
 from quaestor.live.events import Session, Signals
 from quaestor.live.standing import instant
 from quaestor.operations.live.bookkeeping import Bookkeeping
@@ -22,14 +22,18 @@ from quaestor.operations.live.course import Course
 from quaestor.operations.live.prices import Prices
 from quaestor.operations.live.reporting import Reporting
 from quaestor.operations.live.sessions import Day, Step, day_of
+from quaestor.operations.market import ExchangeMarket
 from quaestor.operations.marks import marked
+from quaestor.operations.outbox import cancel
 from quaestor.operations.session import begin, hear, settle
+from quaestor.orders import State, TimeInForce
 from quaestor.ports import Decision, Run
 from quaestor.splits import Split
 
 log = logging.getLogger("quaestor.live")
 LOOK = 5.0  # seconds between two looks at what may be traded
 PAUSE = 0.2  # seconds between two looks at the clock
+PATIENCE = 20.0  # seconds that a step waits for what the broker says of the day
 AGAIN = 1.0  # seconds after which a step that could not be done is tried again
 
 
@@ -43,6 +47,9 @@ class Routine:
         self._left = left
         self._asked = set[str]()  # symbols that the engine was told of
         self._strange = ""  # how the broker sees the day otherwise
+        self._prepared = True  # whether it has said how it sees the day
+        self._complained: tuple[dt.date, bool] | None = None  # of which day, and of which of both
+        self._halts = frozenset[str]()  # as the broker told them last
 
     async def follow(self) -> None:
         """For ever."""
@@ -58,7 +65,7 @@ class Routine:
             except LeaseHeld:
                 raise
             except Temporary as error:
-                log.warning("A step of the day waits: %s", error)
+                self._course.waits(f"A step of the day waits: {error}")
                 await asyncio.sleep(AGAIN)
 
     async def step(self) -> bool:
@@ -113,6 +120,8 @@ class Routine:
         day = course.day
         if day is None or known is None or "open" not in course.done or known.session != day.session:
             return
+        if not self._prepared:
+            await self._prepare(day)
         stops = await self._stops()
         if stops != (known.halted, known.blocked) or not self._symbols() <= self._asked:
             event = await self._session(day)
@@ -143,18 +152,42 @@ class Routine:
         return Session(course.now(), day.session, day.opens, day.closes, prices, ages, *stops, ratios)
 
     async def _stops(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Symbols that are halted, and those without entries: all of them on a day that the broker sees otherwise."""
+        """Symbols that are halted, and those without entries: all of them on a day that the broker sees otherwise, and
+        while it does not say what is halted. Exits go on meanwhile, but of what was halted last.
+        """
         floor = self._course.deck.floor
-        barred = {*await floor.quotes.blocked(), *(self._asked if self._strange else ())}
-        return tuple(sorted(await floor.broker.halted())), tuple(sorted(barred))
+        told = await self._halted()
+        barred = {*await floor.quotes.blocked(), *(self._asked if self._strange or not told else ())}
+        return tuple(sorted(self._halts)), tuple(sorted(barred))
+
+    async def _halted(self) -> bool:
+        """Whether the broker says what is halted."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                self._halts = await self._course.deck.floor.broker.halted()
+        except (DatabaseDown, LeaseHeld):
+            raise
+        except (Temporary, Permanent, TimeoutError) as error:
+            self._course.waits(f"What is halted is not known, so nothing is entered: {error}")
+            return False
+        return True
 
     async def _prepare(self, day: Day) -> None:
-        """The broker looks up what its orders need; where it sees the day otherwise than we, nothing is entered."""
+        """The broker looks up what its orders need; where it sees the day otherwise than we, nothing is entered.
+
+        Neither is while it does not answer; it is asked again, and exits wait for none of it.
+        """
         course = self._course
         if course.deck.prepare is None:
             return
-        self._strange = await course.deck.prepare(day.session, sorted(self._symbols()))
-        if self._strange:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                self._strange = await course.deck.prepare(day.session, sorted(self._symbols()))
+            self._prepared = True
+        except (Temporary, TimeoutError) as error:
+            self._strange, self._prepared = f"The broker has not said how it sees the day. {error}", False
+        if self._strange and self._complained != (day.session, self._prepared):
+            self._complained = day.session, self._prepared
             course.complain(f"nothing is entered on {day.session}", self._strange)
 
     async def _rescale(self, event: Session) -> None:
@@ -182,7 +215,11 @@ class Routine:
         await course.acting.finish()
         await floor.books.prove(course.lease)
         await floor.market.close_session(day.session)
-        await hear(floor, day.session, course.lease)
+        try:
+            await hear(floor, day.session, course.lease)
+        except BrokerAmbiguous:
+            await self._take_back(day)
+            raise
         quotes: Any = LastPrices(floor.quotes, day.session, dict(course.engine.last))
         equity = await settle(replace(floor, quotes=quotes), day.session, course.lease)
         course.marks = course.marks.after(equity)
@@ -194,6 +231,21 @@ class Routine:
             self._left -= 1
             if self._left <= 0:
                 course.ending.set()
+
+    async def _take_back(self, day: Day) -> None:
+        """An order for the day that a real broker took a moment after the close would wait for the next session."""
+        course = self._course
+        floor = course.deck.floor
+        if isinstance(floor.market, ExchangeMarket):
+            orders = [
+                order
+                for order in await floor.books.open_orders()
+                if order.intent.session <= day.session
+                and order.intent.time_in_force is TimeInForce.GFD
+                and order.ref_id == order.intent.ref_id  # ours: a person's own order is his
+                and order.state in {State.ACKED, State.PARTIALLY_FILLED}
+            ]
+            await cancel(orders, floor.books, floor.broker, course.lease, "the session is over")
 
 
 class LastPrices:

@@ -7,6 +7,7 @@ import datetime as dt
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from quaestor.custody.machine import Custody, Standing
 from quaestor.custody.tokens import RefreshGrant
 from quaestor.doors.robinhood_login import RobinhoodLogin
 from quaestor.doors.sim.faults import Fault
-from quaestor.errors import AccessLost, LeaseHeld, QuaestorError, Temporary, VaultAway
+from quaestor.errors import AccessLost, ChainBroken, LeaseHeld, QuaestorError, Temporary, VaultAway, VaultRefused
 from quaestor.operations.custody.refreshing import refresh
+from quaestor.operations.custody.seeding import seed
 from quaestor.operations.custody.watching import Keeper
 from tests.logins import ALIAS, House, together
 
@@ -317,3 +319,223 @@ async def test_a_token_is_kept_for_a_minute_and_then_read_again(home: House) -> 
     assert (await asyncio.to_thread(access.current)).seq == 1
     now[0] = 120.0
     assert (await asyncio.to_thread(access.current)).seq == 2
+
+
+# ── ends and faults at the wrong moment ───────────────────────────────────────────────────────────────────────────────
+
+
+class Waylaid:
+    """The door, where something happens once an answer is on its way."""
+
+    def __init__(self, door: Any, happens: Callable[[], Any]) -> None:
+        self._door, self._happens = door, happens
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._door, name)
+
+    def refresh(self, grant: RefreshGrant) -> Any:
+        got = self._door.refresh(grant)
+        self._happens()
+        return got
+
+
+@pytest.mark.parametrize("times", [1, 3], ids=["once", "again and again, as a run that ends does"])
+async def test_who_is_cancelled_while_the_answer_is_on_its_way_stores_it_first(home: House, times: int) -> None:
+    loop, asked = asyncio.get_running_loop(), asyncio.Event()
+
+    def on_its_way() -> None:
+        loop.call_soon_threadsafe(asked.set)
+        time.sleep(0.2)
+
+    door = Waylaid(home.custodian().door, on_its_way)
+    going = asyncio.ensure_future(refresh(home.custodian(door=door), 1))
+    await asked.wait()
+    for _ in range(times):
+        going.cancel()
+        await asyncio.sleep(0.02)
+    with pytest.raises(asyncio.CancelledError):
+        await going
+    assert (numbers(home), home.works()) == ((2, 2), True)
+    assert (await home.custodian().store.load(ALIAS)).standing == Standing.ACTIVE
+    assert (await home.sql("select holder from lease where account = 'auth-main'"))[0]["holder"] in {None, ""}
+
+
+async def test_who_is_cancelled_while_a_pair_is_held_goes_once_it_is_stored(home: House) -> None:
+    home.vault.away_for.append("set")
+    going: asyncio.Task[Any]
+
+    def cancel() -> None:
+        going.cancel()
+
+    def back() -> None:
+        home.vault.away_for.clear()
+
+    home.clock.while_asleep += [cancel, back]
+    going = asyncio.ensure_future(refresh(home.custodian(), 1))
+    with pytest.raises(asyncio.CancelledError):
+        await going
+    assert (numbers(home), home.works()) == ((2, 2), True)
+
+
+async def test_who_is_cancelled_before_anything_is_sent_goes_at_once(home: House) -> None:
+    home.vault.on_get = lambda: time.sleep(0.1)
+    going = asyncio.ensure_future(refresh(home.custodian(), 1))
+    await asyncio.sleep(0.05)
+    going.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await going
+    assert home.posts() == 0
+
+
+async def test_a_fault_that_no_door_should_raise_does_not_cost_the_pair(home: House) -> None:
+    """Such as a keyring's own error, or a file system's."""
+
+    def fail(name: str) -> None:
+        raise OSError(5, "eyJ-no-word-of-this")
+
+    home.vault.on_set = fail
+    with pytest.raises(VaultAway, match="nothing is lost"):
+        await refresh(home.custodian(), 1)
+    assert "no-word-of-this" not in str(await home.sql("select * from auth_event")) + str(home.alerts())
+    home.vault.on_set = str
+    posts = home.posts()
+    home.clock.forward(minutes=1)
+    await Keeper(home.custodian()).look()
+    assert (numbers(home), home.posts()) == ((2, 2), posts)
+
+
+async def test_a_sleeper_that_wakes_with_tokens_writes_over_nothing_that_a_person_seeded(home: House) -> None:
+    loop = asyncio.get_running_loop()
+    successor = home.custodian("test:2:a person")
+
+    async def seeded() -> None:
+        await home.database.fetch(b"update lease set expires_at = now() - interval '1 s' returning 1")
+        home.server.auth.approvals.required = False
+        await seed(successor, home.login())
+        home.server.auth.approvals.required = True
+
+    door = Waylaid(successor.door, lambda: asyncio.run_coroutine_threadsafe(seeded(), loop).result(20))
+    with pytest.raises(LeaseHeld):
+        await refresh(home.custodian("test:1:the sleeper", door=door), 1)
+    custody = await successor.store.load(ALIAS)
+    assert (custody.standing, custody.seq, numbers(home), home.works()) == (Standing.ACTIVE, 3, (3, 3), True)
+    assert (await refresh(successor, 3)).seq == 4
+
+
+async def test_a_spool_key_that_is_missing_is_made_before_a_token_is_spent(home: House) -> None:
+    home.vault.delete(home.names.spool)
+    home.vault.recover(home.names.spool)
+    home.vault.set(home.names.spool, "no key at all")
+    home.vault.away_for.append("set")
+    with pytest.raises(VaultAway):
+        await refresh(home.custodian(), 1)
+    assert home.posts() == 0  # what comes could have been kept nowhere
+    home.vault.away_for[:] = ["set rh-main-refresh"]
+    home.clock.forward(minutes=1)
+    with pytest.raises(VaultAway, match="nothing is lost"):
+        await refresh(home.custodian(), 1)
+    home.vault.away_for.clear()
+    assert (await refresh(home.custodian(), 1)).seq == 2
+
+
+async def test_a_spooled_pair_whose_key_is_lost_breaks_the_chain_and_a_login_heals_it(home: House) -> None:
+    home.vault.away_for.append("set rh-main-refresh")
+    with pytest.raises(VaultAway):
+        await refresh(home.custodian(), 1)
+    home.vault.away_for.clear()
+    home.vault.set(home.names.spool, home.custodian().sealing.new_key())
+    assert (await refresh(home.custodian(), 1)).standing == Standing.BROKEN
+    home.server.auth.approvals.required = False
+    assert (await seed(home.custodian(), home.login())).standing == Standing.ACTIVE
+    assert await home.sql("select * from auth_spool") == []
+    assert home.works()
+
+
+async def test_a_secret_that_was_deleted_and_recovered_needs_no_new_login(home: House) -> None:
+    home.vault.delete(home.names.refresh)
+    assert (await refresh(home.custodian(), 1)).standing == Standing.BROKEN
+    home.vault.recover(home.names.refresh)
+    custody = await refresh(home.custodian(), 1)
+    assert (custody.standing, custody.seq, home.posts()) == (Standing.ACTIVE, 1, 0)
+
+
+async def test_an_adopted_pair_is_not_due_because_the_one_before_it_was(home: House) -> None:
+    """A person seeded on another machine, a week after this one adopted the pair before."""
+    await refresh(home.custodian(), 1)
+    old = home.token()
+    await home.database.fetch(
+        b"update auth set seq = 1, last_refresh_at = null, since = now() - interval '30 days' returning 1"
+    )
+    custody = await refresh(home.custodian(), 1)
+    due = await home.custodian().due(custody)
+    assert due is not None
+    assert due.at > home.clock.now() + (old.expires_at - home.clock.now()) / 3
+
+
+async def test_a_wait_beyond_belief_is_no_wait_for_ever(home: House) -> None:
+    told = {"Retry-After": "9" * 30}
+    home.server.faults[:] = [Fault("status", path=TOKEN, status=429, times=1, headers=told)]
+    with pytest.raises(Temporary):
+        await refresh(home.custodian(), 1)
+    custody = await home.custodian().store.load(ALIAS)
+    assert custody.again_at is not None
+    assert custody.again_at <= home.clock.now() + dt.timedelta(days=1)
+
+
+async def test_a_token_that_ends_as_it_begins_is_not_changed_in_a_circle(home: House) -> None:
+    await refresh(home.custodian(), 1)
+    await home.database.fetch(b"update auth set expires_at = issued_at returning 1")
+    keeper = Keeper(home.custodian())
+    for _ in range(5):
+        assert (await keeper.look()).seq == 2
+        home.clock.forward(seconds=2)
+
+
+async def test_a_login_s_number_is_above_any_that_was_refused(home: House) -> None:
+    """Books and vault were lost or restored, and what runs still holds a token of then: it takes the new one."""
+    of = home.custodian()
+    await of.store.ask(ALIAS, 40, "what runs since then")
+    home.server.auth.approvals.required = False
+    custody = await seed(of, home.login())
+    home.clock.forward(hours=1)
+    assert ((await Keeper(of).look()).seq, custody.seq, home.posts()) == (41, 41, 1)
+
+
+@pytest.mark.parametrize("damage", ["{}", "swordfish"])
+async def test_a_damaged_access_token_is_mended_while_who_runs_goes_on_with_the_one_he_has(
+    home: House, damage: str
+) -> None:
+    now = [0.0]
+    access = home.access(clock=lambda: now[0])
+    token = await asyncio.to_thread(access.current)
+    home.vault.set(home.names.access, damage)
+    now[0] = 1000.0
+    assert await asyncio.to_thread(access.current) == token
+    assert await asyncio.to_thread(access.after, token) is None
+    home.clock.forward(hours=1)
+    assert (await Keeper(home.custodian()).look()).seq == 2
+    now[0] = 2000.0
+    got = await asyncio.to_thread(access.current)
+    assert (got.seq, home.works()) == (2, True)
+
+
+async def test_a_damaged_access_token_is_told_to_who_has_none(home: House) -> None:
+    home.vault.set(home.names.access, "swordfish")
+    with pytest.raises(ChainBroken) as broken:
+        await asyncio.to_thread(home.access().current)
+    assert "swordfish" not in str(broken.value)
+
+
+async def test_a_vault_that_refuses_for_a_while_leaves_the_token_that_is_known(home: House) -> None:
+    """As Azure does for some minutes when roles are changed."""
+
+    def refuse() -> None:
+        raise VaultRefused("The role is missing.")
+
+    now = [0.0]
+    access = home.access(clock=lambda: now[0])
+    token = await asyncio.to_thread(access.current)
+    home.vault.on_get, now[0] = refuse, 1000.0
+    assert await asyncio.to_thread(access.current) == token
+    with pytest.raises(VaultRefused):
+        await asyncio.to_thread(home.access().current)

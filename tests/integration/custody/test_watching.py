@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+from typing import Any
 
 import pytest
 
@@ -180,3 +181,39 @@ async def test_a_vault_that_stays_away_when_tokens_are_due_is_told_of_while_ther
         home.clock.forward(minutes=1)
     assert home.pages() == ["main: tokens cannot be changed"]
     assert home.posts() == 0
+
+
+async def test_the_books_of_a_chain_that_is_broken_for_days_tell_when_and_why(home: House) -> None:
+    of = home.custodian()
+    home.server.auth.break_chains()
+    await of.store.ask(ALIAS, 1, "a component")
+    keeper = Keeper(of)
+    assert (await keeper.look()).standing == Standing.BROKEN
+    before = len(await home.sql("select 1 from auth_event"))
+    for _ in range(6):
+        home.clock.forward(minutes=1)
+        await keeper.look()
+    assert len(await home.sql("select 1 from auth_event")) == before
+    assert any("broken" in event.now for event in await of.store.events(ALIAS, 5))
+
+
+async def test_a_fault_of_our_own_ends_no_live_run_and_a_person_hears_of_it_without_its_words(
+    home: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Failing:
+        def __getattr__(self, name: str) -> Any:
+            raise ValueError("eyJ-a-token")
+
+    home.clock.forward(hours=1)
+    of = home.custodian(store=Failing())
+    keeper, ending = Keeper(of), asyncio.Event()
+    keeping = asyncio.create_task(keeper.run(ending, every=0.01))
+    while not home.pages() and not keeping.done():
+        await asyncio.sleep(0.02)
+        home.clock.forward(minutes=6)
+    assert not keeping.done()
+    ending.set()
+    await keeping
+    assert home.pages() == ["main: tokens cannot be changed"]
+    assert "ValueError, test_watching.py" in home.alerts()[-1]["body"]
+    assert "eyJ-a-token" not in caplog.text + str(home.alerts())

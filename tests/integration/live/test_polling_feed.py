@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from quaestor.doors.polling import PollingFeed
-from quaestor.errors import BrokerBusy, NotFound, QuaestorError
+from quaestor.errors import BadConfig, BrokerBusy, NotFound, QuaestorError
 from quaestor.ticks import QuoteTick, Tick, TradeTick
 from tests.integration.live.listening import Heard, refusal, running
 
@@ -87,10 +87,10 @@ async def test_no_answer_is_a_passing_fault() -> None:
         assert "no answer within 0.05 s" in heard.statuses[0].words
 
 
-async def test_what_a_person_must_cure_ends_the_run() -> None:
-    heard = Heard(made(Desk({2: NotFound("Nobody knows XYZ.")})))
+async def test_what_a_person_must_cure_from_the_beginning_ends_the_run() -> None:
+    heard = Heard(made(Desk({1: NotFound("Nobody knows XYZ.")})))
     assert "Nobody knows XYZ" in str(await refusal(heard.feed, heard))
-    assert heard.kinds() == ["connected", "subscribed", "refused"]
+    assert heard.kinds() == ["refused"]
 
 
 @pytest.mark.parametrize("why", ["the hours", "a pause", "nothing wanted"])
@@ -112,3 +112,11 @@ async def test_what_a_consumer_raises_ends_the_run() -> None:
 
     with pytest.raises(ZeroDivisionError):
         await asyncio.wait_for(made(Desk()).run(broken, lambda _: None), 5)
+
+
+async def test_who_let_us_in_before_and_refuses_now_is_asked_again() -> None:
+    """A guard or a portal that stands between for a moment must not silence the prices of a whole day."""
+    desk = Desk({2: BadConfig("403"), 3: NotFound("404")})
+    async with running(made(desk)) as heard:
+        await heard.until(lambda: heard.kinds().count("connected") == 2)
+        assert heard.kinds() == ["connected", "subscribed", "lost", "lost", "connected", "subscribed"]

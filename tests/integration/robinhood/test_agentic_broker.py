@@ -27,7 +27,15 @@ from quaestor.doors.robinhood_agentic.line import Line
 from quaestor.doors.robinhood_agentic.schemas import SchemaDrift
 from quaestor.doors.sim.robinhood_agentic import AGENTIC, BROKERAGE, PATH, Issuer, RobinhoodAgenticServer
 from quaestor.doors.sim.serving import serving
-from quaestor.errors import AccessLost, BrokerAmbiguous, BrokerBusy, BrokerRejected, ChainBroken
+from quaestor.errors import (
+    AccessLost,
+    BrokerAmbiguous,
+    BrokerBusy,
+    BrokerRejected,
+    ChainBroken,
+    QuaestorError,
+    VaultAway,
+)
 from quaestor.exchange import Costs
 from quaestor.operations.outbox import collect, place, resolve
 from quaestor.orders import Intent, OrderType, Side, State, TimeInForce
@@ -640,14 +648,29 @@ class TestTokens:
         assert len(channel.tokens.refused) == 3
         assert channel.server.desk.calls == []
 
-    async def test_no_token_at_all_is_told_as_it_is(self, channel: Channel) -> None:
+    @pytest.mark.parametrize("why", [ChainBroken("log in anew"), VaultAway("the vault sleeps")])
+    async def test_without_any_token_nothing_is_done_and_it_is_tried_again(
+        self, channel: Channel, why: QuaestorError
+    ) -> None:
         class Never(Tokens):
             def current(self) -> AccessToken:
-                raise ChainBroken
+                raise why
 
-        line = Line(channel.url, Never(channel.issuer))
-        with pytest.raises(ChainBroken):
-            await RobinhoodAgenticBroker(line, lambda: AGENTIC).submit(order())
+        broker = RobinhoodAgenticBroker(Line(channel.url, Never(channel.issuer)), lambda: AGENTIC)
+        for ask in (lambda: broker.submit(order()), lambda: broker.cancel("x")):
+            with pytest.raises(AccessLost, match=f"nothing was done.*{why}"):
+                await ask()
+
+    async def test_a_name_that_is_known_and_a_list_that_is_refused_is_no_refusal(self, channel: Channel) -> None:
+        broker = channel.broker()
+        await broker.submit(limit())
+
+        async def refused(_: Any) -> Any:
+            raise BrokerRejected("403")
+
+        broker._rows = refused
+        with pytest.raises(BrokerAmbiguous, match="its list did not come"):
+            await broker.submit(limit())
 
     async def test_the_token_goes_to_no_other_host(self, channel: Channel) -> None:
         import httpx2

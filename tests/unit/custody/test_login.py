@@ -6,9 +6,11 @@ import datetime as dt
 import json
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pyotp
@@ -21,6 +23,7 @@ from quaestor.custody.login import Login, one_time_code, outcome
 from quaestor.custody.tokens import RefreshGrant
 from quaestor.doors.robinhood_login import RobinhoodLogin
 from quaestor.doors.sealing import Sealing
+from quaestor.doors.sim.keyvault.place import certificate
 from quaestor.errors import BadInput
 
 GRANT = RefreshGrant("a-refresh-token", "a-device", "a-client", "password", 1)
@@ -182,6 +185,25 @@ def test_a_line_that_is_cut_after_the_request_lost_the_answer_and_nothing_is_sen
     assert len(heard) == 1
 
 
+def test_a_server_that_nobody_trusts_got_nothing(tmp_path: Path) -> None:
+    """Such as a hotel's network, or a wrong clock: a refresh token that was not shown is not spent."""
+    shown, private = certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(shown, private)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection, suppress(OSError):
+                context.wrap_socket(connection, server_side=True).close()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        answer = RobinhoodLogin(base_url=f"https://127.0.0.1:{listening.getsockname()[1]}").refresh(GRANT)
+        thread.join(5)
+    assert isinstance(answer, login.NotSent)
+
+
 def test_a_silent_server_lost_the_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         door = RobinhoodLogin(base_url=f"http://127.0.0.1:{silent.getsockname()[1]}", timeout=0.05)
@@ -214,3 +236,17 @@ def test_nothing_secret_is_shown_by_what_the_door_gives_back() -> None:
     assert isinstance(answer, login.Tokens)
     for secret in ("secret", "hidden", "horse", "me@home"):
         assert secret not in repr(answer) + repr(Login("me@home", "horse", "ABC"))
+
+
+@pytest.mark.parametrize("told", [b"\xb2", b"9" * 400, b"-1", b"1.5", b"1e9", b"soon"])
+def test_a_wait_that_is_no_number_of_seconds_breaks_nothing(told: bytes) -> None:
+    """A throttled refresh is tried again; what comes of a good one must not be lost for a header."""
+    with line(replied(429, b"{}", "Retry-After: SO\r\n").replace(b"SO", told)) as (url, _):
+        answer = RobinhoodLogin(base_url=url).refresh(GRANT)
+    assert isinstance(answer, login.Throttled)
+    assert 0 < answer.seconds <= login.LONGEST
+
+
+def test_a_wait_beyond_belief_is_cut() -> None:
+    said = {"detail": f"Request was throttled. Expected available in {'9' * 400} seconds."}
+    assert outcome(429, said) == login.Throttled(login.LONGEST)

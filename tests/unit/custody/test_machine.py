@@ -313,3 +313,41 @@ def test_tokens_are_not_changed_while_a_person_logs_in() -> None:
         step(going, m.RefreshAsked(AT))
     with pytest.raises(Refused):
         step(going, SEED)
+
+
+def test_a_login_that_fails_while_tokens_wait_lets_them_wait_on() -> None:
+    waiting, _ = step(replace(ACTIVE, standing=Standing.REFRESHING, held=2, sent=1), m.StoreFailed(AT, "full"))
+    going, _ = step(waiting, SEED)
+    after, _ = step(going, m.LoginFailed(AT, "no"))
+    assert (after.standing, after.held) == (Standing.REFRESHING, 2)  # the keeper goes on with it at once
+
+
+def test_a_token_that_is_spent_is_told_of_even_where_the_vault_was_away_then() -> None:
+    spent, _ = step(replace(ACTIVE, standing=Standing.REFRESHING, sent=1), m.GrantWasRefused(AT, "it is spent"))
+    away, _ = step(spent, m.VaultGone(AT, "the vault is away"))
+    assert step(away, found(1, 1))[0].reason == "it is spent"
+
+
+@pytest.mark.parametrize(
+    ("before", "there", "heals"),
+    [
+        pytest.param({}, found(1, 1), True, id="they are back"),
+        pytest.param({}, found(1, 0), False, id="one of them"),
+        pytest.param({"spent": True}, found(1, 1), False, id="the broker refused them"),
+        pytest.param({"sent": 2}, found(1, 1), False, id="nobody knows what came of them"),
+        pytest.param({"seq": 2}, found(1, 1), False, id="older ones"),
+        pytest.param({"seq": 0}, found(0, 0), False, id="there never were any"),
+    ],
+)
+def test_tokens_that_were_gone_from_the_vault_for_a_while_are_good_again(
+    before: dict[str, int], there: m.Found, heals: bool
+) -> None:
+    broken = replace(ACTIVE, standing=Standing.BROKEN, **before)  # type: ignore[arg-type]
+    after, acts = step(broken, there)
+    assert (after.standing == Standing.ACTIVE, m.Tell() in acts) == (heals, heals)
+
+
+def test_an_adopted_pair_stands_since_then() -> None:
+    later = AT + dt.timedelta(days=30)
+    after, _ = step(ACTIVE, replace(found(3, 3), at=later))
+    assert after.since == later

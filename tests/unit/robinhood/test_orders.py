@@ -250,3 +250,34 @@ def test_a_no_is_told_in_robinhoods_words_without_secrets(answer: Any, says: str
 )
 def test_a_reference_that_came_before_is_recognized(answer: Any, known: bool) -> None:
     assert orders.duplicate(answer) is known
+
+
+@pytest.mark.parametrize(
+    ("side", "quantity", "price", "notional", "cash"),
+    [
+        pytest.param("buy", "1.0", "189.5032", "189.50", "-189.53", id="a price improved by parts of a cent"),
+        pytest.param("buy", "7.0", "189.5032", "1326.53", "-1326.56", id="of several shares"),
+        pytest.param("sell", "7.0", "189.5032", "1326.52", "1326.49", id="a sale"),
+        pytest.param("sell", "0.123456", "189.54", "23.40", "23.37", id="a part of a share"),
+        pytest.param("buy", "100.0", "10.00", "1000.00", "-1000.03", id="nothing to round"),
+        pytest.param("buy", "100.0", "10.00", None, "-1000.03", id="it is not told"),
+        pytest.param("buy", "100.0", "10.00", "900.00", "-1000.03", id="no rounding, but another number"),
+    ],
+)
+def test_a_fill_moves_the_whole_cents_that_robinhood_moves(
+    side: str, quantity: str, price: str, notional: str | None, cash: str
+) -> None:
+    fill = FILL | {"quantity": quantity, "price": price, "rounded_notional": notional}
+    (told,) = orders.executions(ROW | {"side": side, "executions": [fill]}, "AAPL")
+    assert told.cash == D(cash)
+    assert D("0.03") <= told.fee < D("0.031")
+    assert told.price == told.price.quantize(D("0.000001"))
+
+
+@pytest.mark.parametrize(
+    ("reference", "most"),
+    [("189.504", "198.97"), ("0.0950", "0.0997"), ("0.004", "0.0042"), ("0.99", "1.03")],
+)
+def test_a_market_purchase_may_pay_five_percent_more_on_the_tick(reference: str, most: str) -> None:
+    body = orders.payload(replace(BASE, reference_price=D(reference)), ACCOUNT, THING, 7)
+    assert body["price"] == most

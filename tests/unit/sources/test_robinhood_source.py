@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from quaestor import calendar
+from quaestor.bars import DAILY
+from quaestor.doors.robinhood.history import SPANS
 from quaestor.errors import BadConfig, BadInput, NotFound
+from quaestor.operations.ingest import DEPTH
 from quaestor.splits import Split
 
 D = dt.date
@@ -81,6 +84,11 @@ async def test_a_window_beyond_its_reach_is_answered_with_what_there_is(
     ):
         await at_robinhood.source().history("IBM", start, END, timeframe)
     assert at_robinhood.server.asked == []
+
+
+def test_a_first_ingest_asks_for_no_more_than_it_has() -> None:
+    since_the_close = dt.timedelta(days=7)
+    assert DEPTH[DAILY] + since_the_close < dt.timedelta(days=SPANS["5year"])
 
 
 async def test_one_minute_bars_are_not_to_be_had(at_robinhood: Any) -> None:
