@@ -160,6 +160,15 @@ class Broker(Protocol):
 
 
 @runtime_checkable
+class Recalling(Protocol):
+    """A broker whose door lets orders wait in line before they are sent."""
+
+    def recall(self) -> None:
+        """Entries that wait are not sent any more: their `submit` raises BrokerBusy."""
+        ...
+
+
+@runtime_checkable
 class ReplayMarket(Protocol):
     """What only a simulated market can do: be moved through recorded sessions. Every move is idempotent."""
 

@@ -148,6 +148,8 @@ def outcome(  # noqa: PLR0911  # a case, an answer
         return ReplyLost(f"HTTP {status}")
     if found.get("error") == "invalid_grant":
         return GrantRefused()
+    if status in {400, 401} and not found:
+        return ReplyLost(f"HTTP {status} in words that are not Robinhood's")  # a gateway's page: nobody knows
     if status in {400, 401} and "detail" in found:
         return Refused("code" if with_code and _of_code(found) else "password", f"HTTP {status}")
     return Refused("request", f"HTTP {status}")

@@ -391,13 +391,14 @@ class Engine:
                 self._close(closed)
             if is_on and (self._owed or self._unmet):
                 self._try_again()
-            if is_on and self.standing.told is not None and (firings := self.book.on_equity(self.now, self._equity())):
+            if is_on and (firings := self.book.on_equity(self.now, self._equity())):
                 self._fire(firings, 0)
 
     def _is_on(self) -> bool:
-        """Whether the session is: rules and strategies act on nothing else."""
+        """Whether the session is, and the account is known: rules and strategies act on nothing else."""
         session = self.standing.session
-        return session is not None and session.opens <= self.now < session.closes
+        known = self.standing.told is not None  # a rule that fired before would be spent, and nothing sent
+        return known and session is not None and session.opens <= self.now < session.closes
 
     def _overhear(self, ticks: Iterable[Tick]) -> None:
         """Outside of a session prices are known and nothing follows from them."""

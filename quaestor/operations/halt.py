@@ -13,7 +13,7 @@ from quaestor.engine import Engine, Stopped, TakeBack
 from quaestor.errors import BadInput, LeaseHeld
 from quaestor.latches import FLATTEN, HALT
 from quaestor.operations.outbox import Band, Pause, at_once, cancel, resolve
-from quaestor.ports import Alerts, BookStore, Broker, ControlStore, Lease, LeaseStore
+from quaestor.ports import Alerts, BookStore, Broker, ControlStore, Lease, LeaseStore, Recalling
 
 WAIT = 1.0  # seconds that a halt waits for the lease before it leaves the rest to the lease's holder
 
@@ -76,6 +76,8 @@ async def carry_out(control: ControlStore, books: BookStore, broker: Broker, lea
     found = next((latch for latch in await control.latches(books.account) if latch.name == HALT), None)
     if found is None:
         return 0
+    if isinstance(broker, Recalling):
+        broker.recall()
     if not found.kept:  # a latch that is set again for no need could undo a resume that has just come
         await books.latch(HALT, found.reason, lease)
     acts = Engine(await books.open_orders()).on(Stopped(HALT))

@@ -17,6 +17,7 @@ from quaestor.errors import BadInput, Temporary
 from quaestor.ledger import Lot, opening
 from quaestor.operations.marks import marked
 from quaestor.orders import EXTERNAL, Execution, Intent, OrderUpdate, dollars, trimmed
+from quaestor.ports import Recalling
 
 if TYPE_CHECKING:
     from quaestor.ports import Account, BookStore, Broker, Lease, Quotes
@@ -88,6 +89,11 @@ class SinceOpening:
     async def submit(self, intent: Intent) -> OrderUpdate:
         """See `ports.Broker`."""
         return await self._broker.submit(intent)
+
+    def recall(self) -> None:
+        """See `ports.Recalling`."""
+        if isinstance(self._broker, Recalling):
+            self._broker.recall()
 
     async def cancel(self, broker_id: str) -> None:
         """See `ports.Broker`."""

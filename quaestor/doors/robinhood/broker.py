@@ -127,6 +127,10 @@ class RobinhoodBroker:
             ) from error
         raise BrokerAmbiguous(f"{intent.symbol}: Robinhood says it has the order, and does not list it yet.")
 
+    def recall(self) -> None:
+        """See `ports.Recalling`: new orders are spaced, so that some may wait while a halt comes."""
+        self.line.recall(Priority.ENTRY)
+
     async def cancel(self, broker_id: str) -> None:
         """See `ports.Broker`. Raises BrokerBusy where it is too early, BrokerRejected for an order nobody knows."""
         place = orders.place(API, broker_id)

@@ -53,6 +53,7 @@ class Call:
     def __init__(self, line: Line, who: str) -> None:
         self.line, self.who, self.stopped = line, who, threading.Event()
         self.failure: QuaestorError | None = None
+        self.recalls = line.recalls[self.priority]
         self.longest = line.timeout  # seconds that it waits where Robinhood has said to wait
 
     def run(self, work: Callable[[], T]) -> T:
@@ -171,8 +172,8 @@ class Write(Call):
     """One request that changes something."""
 
     def __init__(self, line: Line, who: str, priority: Priority) -> None:
-        super().__init__(line, who)
         self.priority = priority
+        super().__init__(line, who)
 
     def run(self, work: Callable[[], T]) -> T:
         """See `Call`. Whatever cannot be read of an answer, the request has been sent."""

@@ -12,6 +12,7 @@ import asyncio
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -61,6 +62,7 @@ class Line:
         self._queue, self._free, self._granted = Queue(per_minute / 60, spacing), threading.Condition(), set[int]()
         self._pools = {rank: ThreadPoolExecutor(n, f"robinhood-{rank.name.lower()}") for rank, n in THREADS.items()}
         self._threads = self._pools[Priority.READ] = ThreadPoolExecutor(in_flight, "robinhood-read")
+        self.recalls: Counter[Priority] = Counter()  # how often all of a kind were called back
         self.carry(library.SESSION)
 
     @property
@@ -135,11 +137,22 @@ class Line:
             try:
                 while ticket not in self._granted:
                     call.heed()
+                    self._refuse_recalled(call)
                     self._refuse_held(call)
                     self._admit()
             finally:
                 self._queue.leave(ticket)
                 self._granted.discard(ticket)
+
+    def recall(self, priority: Priority) -> None:
+        """Whatever of that kind was asked for and is not sent yet stays unsent."""
+        with self._free:
+            self.recalls[priority] += 1
+            self._free.notify_all()
+
+    def _refuse_recalled(self, call: Call) -> None:
+        if self.recalls[call.priority] != call.recalls:
+            raise BrokerBusy("It was called back while it waited for its turn: nothing was sent.")
 
     def _refuse_held(self, call: Call) -> None:
         """Also of who stands in line already: what was decided now is not sent ten minutes later."""

@@ -229,6 +229,21 @@ async def test_orders_are_spaced_and_exits_go_before_entries(site: Any) -> None:
     assert order[-1][1] - order[0][1] > 0.4
 
 
+async def test_entries_that_wait_are_called_back_and_exits_are_not(site: Any) -> None:
+    line = site.line(spacing=0.15)
+    await line.write("AAPL", ORDERS, {}, ENTRY)
+    waiting = [asyncio.create_task(line.write(f"entry {n}", ORDERS, {}, ENTRY)) for n in range(8)]  # more than threads
+    leaves = asyncio.create_task(line.write("exit", ORDERS, {}, EXIT))
+    await asyncio.sleep(0.02)
+    line.recall(ENTRY)
+    said = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(each) for each in said} == {BrokerBusy}
+    assert "nothing was sent" in str(said[0])
+    await leaves
+    await line.write("later", ORDERS, {}, ENTRY)
+    assert len(site.asked("/orders/")) == 3
+
+
 async def test_who_is_no_longer_waited_for_sends_nothing(site: Any) -> None:
     line = site.line(spacing=0.3)
     await line.write("AAPL", ORDERS, {}, ENTRY)

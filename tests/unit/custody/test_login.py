@@ -61,6 +61,9 @@ GRANT = RefreshGrant("a-refresh-token", "a-device", "a-client", "password", 1)
         ),
         pytest.param(429, None, login.Throttled(login.THROTTLED), id="throttled without a word"),
         pytest.param(502, None, login.ReplyLost("HTTP 502"), id="a gateway: it may have been done"),
+        pytest.param(
+            401, None, login.ReplyLost("HTTP 401 in words that are not Robinhood's"), id="a gateway that says no"
+        ),
         pytest.param(200, {"detail": "?"}, login.ReplyLost("an answer without tokens"), id="neither yes nor no"),
         pytest.param(200, [], login.ReplyLost("an answer without tokens"), id="a list"),
     ],

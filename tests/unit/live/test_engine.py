@@ -183,6 +183,24 @@ def test_a_strategy_may_act_on_a_quote_before_anything_was_traded() -> None:
     assert intent.provenance["bars"][0]["close"] == "100.0"
 
 
+def test_no_rule_is_spent_before_the_account_is_known() -> None:
+    engine = Engine(find)
+    limits = RiskSection().model_dump(mode="json")
+    engine.on(Setup(MORNING, uuid.uuid4(), "paper", ("AAPL",), limits, (), (BUY.as_dict(),), "abc", "d1"))
+    engine.on(Session(MORNING, DAY, OPENS, CLOSES, {"AAPL": Decimal(100)}, {"AAPL": 1}))
+    later = MORNING + SECOND
+    quote = QuoteTick("AAPL", later, 101.49, 101.51, 500.0, 500.0)
+    acts = engine.on(Ticks(later, [quote, TradeTick("AAPL", later, 101.5, 100.0)]))
+    acts += engine.on(Clock(later + 2 * SECOND))
+    assert not [act for act in acts if isinstance(act, Fired)]
+    account = AccountState(DAY, CASH, CASH, CASH, CASH, (), (), (), (), Record(), skew=ZERO)
+    engine.on(Told(later + 2 * SECOND, account))
+    later += 3 * SECOND
+    quote = QuoteTick("AAPL", later, 101.49, 101.51, 500.0, 500.0)
+    acts = engine.on(Ticks(later, [quote, TradeTick("AAPL", later, 101.5, 100.0)]))
+    assert [type(act).__name__ for act in acts] == ["Fired", "Place"]
+
+
 def test_a_stop_that_the_night_has_jumped_over_fires_on_the_first_print() -> None:
     stop = rule(Below(99.0), Flatten())
     desk = Desk(BUY, stop)
