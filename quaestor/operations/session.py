@@ -69,6 +69,7 @@ class Floor:
     broker: Broker
     market: ReplayMarket
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep  # seconds
+    last: Callable[[str], float | None] = lambda _: None  # a symbol's last trade that a live run has seen
 
     async def pause(self) -> None:
         """Between two listings: a real broker's list may lag behind its own acceptance (law 2)."""
@@ -77,7 +78,7 @@ class Floor:
 
     def band(self, limits: RiskSection) -> Band:
         """How long, and how far from its price, an order may be sent here."""
-        return band(self.market, self.quotes, self.control, limits)
+        return band(self.market, self.quotes, self.control, limits, self.last)
 
 
 @dataclass(frozen=True, slots=True)

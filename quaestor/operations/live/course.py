@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from quaestor.live.engine import Engine
@@ -36,7 +38,9 @@ class Course:
     lease: Lease
 
     def __init__(self, deck: Deck, plan: Plan, run: uuid.UUID) -> None:
-        self.deck, self.plan, self.id = deck, plan, run
+        self.deck = replace(deck, floor=replace(deck.floor, last=self.last))
+        self.plan, self.id = plan, run
+        self.remembered: tuple[dt.date | None, Mapping[str, float]] = (None, {})  # of which session, by the run before
         self.account = plan.mandate.account
         self.engine = Engine(deck.find)
         self.metrics = LiveMetrics()
@@ -54,6 +58,13 @@ class Course:
     def now(self) -> int:
         """By the run's clock, ns."""
         return self.deck.now()
+
+    def last(self, symbol: str) -> float | None:
+        """The last trade that we have seen, or the run before in this session; dollars."""
+        session, remembered = self.remembered
+        if (seen := self.engine.last.get(symbol)) is not None or self.day is None or session != self.day.session:
+            return seen
+        return remembered.get(symbol)
 
     def tell(self, event: Event) -> None:
         """The engine hears of it next."""

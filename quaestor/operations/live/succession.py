@@ -58,12 +58,14 @@ class Succession:
         """Everything before the first tick is seen."""
         await self._find_the_day()
         course, floor, mandate = self._course, self._course.deck.floor, self._course.plan.mandate
+        before = self._before(await course.deck.live.kept(course.account))
+        self._remember(before)
         if course.day is not None:
             await open_account(floor, mandate, [course.day.session], course.lease)
         await take_over(floor, mandate.limits, course.lease)
         await tell_orphans(floor, mandate)
         await self._bookkeeping.compare()
-        decided = await self._set_up()
+        decided = await self._set_up(before)
         await self._control.look()
         await self._perform(decided)
         while await self._routine.step():
@@ -86,7 +88,14 @@ class Succession:
         elif phase != "open":  # its close was begun, and not ended
             course.day, course.done = day_for(standing, quiet), frozenset({"roll", "open", "signals"})
 
-    async def _set_up(self) -> list[tuple[int, Act]]:
+    def _remember(self, before: CaughtUp | None) -> None:
+        """The last prices of the run before: what it left in doubt is sent again near them, not near the last close."""
+        kept = before.setup.kept if before is not None else None
+        if kept is not None and (session := kept.get("session")) is not None:
+            day = dt.date.fromisoformat(str(session["session"]))
+            self._course.remembered = (day, kept["last"])
+
+    async def _set_up(self, before: CaughtUp | None) -> list[tuple[int, Act]]:
         """The engine's first event; what the run before decided last of all."""
         course, deck, mandate = self._course, self._course.deck, self._course.plan.mandate
         self._control.cursor = cursor = await deck.triggers.cursor(course.account)
@@ -95,7 +104,6 @@ class Succession:
             course.complain(
                 "a stored trigger cannot be read; it is not watched", f"{damaged.name or damaged.id}: {damaged.problem}"
             )
-        before = self._before(await deck.live.kept(course.account))
         kept = continued(before.setup if before else None, written, await self._splits_since(before))
         players = tuple(
             Player(b.name, dict(b.parameters), b.version, b.digest, mandate.weights[b.name]) for b in course.plan.built
