@@ -16,11 +16,15 @@ ROOT = Path(__file__).resolve().parents[1]
 HEAVY = [
     f"tests/integration/{name}.py"
     for name in (
+        "custody/test_leaks",
         "custody/test_refresh_flow",
+        "custody/test_rehearsal",
         "live/test_edit_trigger_flow",
         "live/test_live_flow",
         "live/test_live_process",
+        "live/test_replay_check",
         "live/test_soak",
+        "robinhood/test_live_robinhood",
         "test_backfill",
         "test_chaos",
         "test_embedded_postgres",
