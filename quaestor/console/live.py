@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import datetime as dt
+import logging
 import time
 import uuid
 from collections.abc import Callable
@@ -13,12 +14,13 @@ from typing import Any, NamedTuple
 from quaestor import wiring
 from quaestor.barring import nanoseconds
 from quaestor.console import output
-from quaestor.errors import BadInput
+from quaestor.errors import BadInput, ClockWentBack
 from quaestor.live.watching import figures
 from quaestor.logs import within
 from quaestor.metrics import latencies
 
 LARGEST_SPEED = 1000.0
+log = logging.getLogger("quaestor.live")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -42,6 +44,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _run(
+    loaded: wiring.Loaded, now: Callable[[], int], arguments: argparse.Namespace
+) -> tuple[str, dict[str, Any]]:
+    """One run after the other, as long as it is the machine's clock that ends them by going back."""
+    while True:
+        try:
+            return await _one(loaded, now, arguments)
+        except ClockWentBack as error:
+            log.warning("The machine's clock: %s", error)
+
+
+async def _one(
     loaded: wiring.Loaded, now: Callable[[], int], arguments: argparse.Namespace
 ) -> tuple[str, dict[str, Any]]:
     from quaestor.operations.live.runner import Runner

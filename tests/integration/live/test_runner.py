@@ -490,6 +490,28 @@ async def test_a_run_that_died_is_followed_to_its_last_moment(stage: Stage, monk
     assert sides == {("AAPL", "buy"): 1, ("IBM", "buy"): 1, ("AAPL", "sell"): 1}
 
 
+@pytest.mark.parametrize("seconds", [60, 7200])
+async def test_a_clock_that_goes_back_ends_the_run_and_the_next_one_trades_at_once(stage: Stage, seconds: int) -> None:
+    await put(stage, rule("AAPL", Above(101.0), OrderTemplate("buy", quantity=1)))
+    stage.clock.set(MORNING + 3 * 3600 * SECOND)
+    async with stage.running() as runner:
+        up(stage, "AAPL", 101.5)
+        await until(lambda: _held(runner, "AAPL") == 1)
+        stage.clock.set(stage.clock() - seconds * SECOND)
+        await found(lambda: _ended(stage))
+    await put(stage, rule("AAPL", Above(102.0), OrderTemplate("buy", quantity=1)))
+    async with stage.running() as runner:
+        up(stage, "AAPL", 102.5)
+        await until(lambda: _held(runner, "AAPL") == 2, seconds=10)
+    firings = await TriggerStore(stage.database).firings(stage.account)
+    assert len(firings) == 2, "none fired twice"
+
+
+async def _ended(stage: Stage) -> bool:
+    run = await LiveStore(stage.database).newest(stage.account)
+    return run is not None and run.outcome == "failed"
+
+
 async def test_a_second_runner_stands_by_and_takes_over_when_the_first_is_gone(stage: Stage) -> None:
     other = Stage(stage.database, stage.folder, stage.clock, Hand(), stage.account)
     await put(stage, rule("AAPL", Above(101.0), OrderTemplate("buy", quantity=10)))
