@@ -10,11 +10,10 @@ import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from quaestor import bars, calendar, wiring
-from quaestor.console import sim
+from quaestor.console import sim, sim_words
 from quaestor.console.live import clock
 from quaestor.errors import BadInput, QuaestorError
 from quaestor.splits import Split
@@ -57,7 +56,9 @@ async def _serve(loaded: wiring.Loaded, arguments: argparse.Namespace, symbols: 
 
     daily, splits = await past_of(kind, symbols, moment().date())
     past: dict[str, Any] = {"bars": daily, "splits": splits}
-    server = wiring.robinhood_server(person, cash=_dollars(arguments.cash), symbols=symbols, clock=moment, **past)
+    server = wiring.robinhood_server(
+        person, cash=sim_words.dollars("--cash", arguments.cash), symbols=symbols, clock=moment, **past
+    )
     server.floor.round_the_clock = arguments.always_open
     server.auth.approvals.does = arguments.approve if arguments.approve in {"approve", "refuse"} else "never"
     server.auth.approvals.kind = "sms" if arguments.approve == "code" else "prompt"
@@ -171,13 +172,3 @@ class _Market:
             if last is not None and (bid is None or ask is None):
                 bid, ask = round(last - HALF, 4), round(last + HALF, 4)
             self._server.quote(symbol, bid, ask, last)
-
-
-def _dollars(text: str) -> Decimal:
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        amount = Decimal(0)
-    if not amount.is_finite() or amount <= 0:
-        raise BadInput(f"--cash: {text!r} are no dollars; write them like 25000.")
-    return amount

@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import sys
-import threading
-from decimal import Decimal, InvalidOperation
 
 from quaestor import wiring
-from quaestor.errors import BadInput
-from quaestor.wiring.robinhood_agentic import Prices, robinhood_agentic_server, serving
+from quaestor.console import sim_words
+from quaestor.wiring.robinhood_agentic import robinhood_agentic_server
 
 
 def serve(arguments: argparse.Namespace) -> int:
     """Serve until told to end; the first line says where, what to configure, and how the market is moved."""
     wiring.load()
-    cash, prices = _dollars("--cash", arguments.cash), _prices(arguments.quotes)
+    cash = sim_words.dollars("--cash", arguments.cash)
+    prices = sim_words.quotes(arguments.quotes, "AAPL=189.50/189.54")
     server = asyncio.run(robinhood_agentic_server(cash, prices))
     server.knobs.approval = arguments.approve
-    try:
-        with serving(server, arguments.port) as url:
-            sys.stdout.write(json.dumps(_said(url, arguments)) + "\n")
-            sys.stdout.flush()
-            threading.Event().wait()
-    except (OSError, OverflowError) as error:
-        raise BadInput(f"--port {arguments.port}: nobody can listen there ({error}).") from error
-    return 0
+    return sim_words.serve(server.app, arguments.port, lambda url: _said(url, arguments))
 
 
 def _said(url: str, arguments: argparse.Namespace) -> dict[str, object]:
@@ -40,24 +30,3 @@ def _said(url: str, arguments: argparse.Namespace) -> dict[str, object]:
         "move": f'curl {url}/sim/quote -d \'{{"symbol":"AAPL","bid":"189","ask":"189.02"}}\'',
         "approve": f"curl -X POST {url}/sim/approve",
     }
-
-
-def _prices(text: str) -> Prices:
-    found: dict[str, tuple[Decimal, Decimal]] = {}
-    for each in filter(None, (part.strip() for part in text.split(","))):
-        symbol, _, prices = each.partition("=")
-        bid, _, ask = prices.partition("/")
-        found[symbol.upper()] = (_dollars("--quotes", bid), _dollars("--quotes", ask))
-    if not found:
-        raise BadInput("--quotes names none; write AAPL=189.50/189.54.")
-    return found
-
-
-def _dollars(name: str, text: str) -> Decimal:
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        amount = Decimal(0)
-    if not amount.is_finite() or amount <= 0:
-        raise BadInput(f"{name}: {text!r} are no dollars; write them like 64000.50.")
-    return amount

@@ -60,7 +60,7 @@ from quaestor.wiring.live import live_deck
 from quaestor.wiring.orchestrator import block_differences, local_prefect, metadata_url, prefect_api
 from quaestor.wiring.plans import Plan, configured_engine, configured_plan, live_engine, plan, run_info
 from quaestor.wiring.processes import listener, local_runner, runner_process, usage
-from quaestor.wiring.rehearsals import robinhood_server
+from quaestor.wiring.rehearsals import robinhood_server, serving
 from quaestor.wiring.replays import made_up, recordings, stream_server
 from quaestor.wiring.reports import write_report
 from quaestor.wiring.sources import configured_source, fed_by, intake, market_source, source
@@ -161,6 +161,7 @@ __all__ = [
     "rotate_vault_key",
     "run_info",
     "runner_process",
+    "serving",
     "shareable",
     "signal_store",
     "source",

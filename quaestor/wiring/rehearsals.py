@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import polars as pl
@@ -40,3 +41,10 @@ def robinhood_server(
         exchange = Exchange(cash, held=dict(held or {}))
         server.floor.books[number] = Broker(exchange, number, Quotes({}), costs or free, clock=server.now)
     return server
+
+
+def serving(app: Any, port: int) -> AbstractContextManager[str]:
+    """The address of a protocol server, until the block ends; port 0: a free one."""
+    from quaestor.doors.sim.serving import serving as served
+
+    return served(app, port)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -97,10 +96,3 @@ async def robinhood_agentic_server(
     for symbol, (bid, ask) in prices.items():
         await server.move(symbol, bid, ask)
     return server
-
-
-def serving(server: RobinhoodAgenticServer, port: int) -> AbstractContextManager[str]:
-    """The server's address, until the block ends; port 0: a free one."""
-    from quaestor.doors.sim.serving import serving as served
-
-    return served(server.app, port)

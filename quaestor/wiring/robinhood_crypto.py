@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import uuid
-from contextlib import AbstractContextManager
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from quaestor.errors import BadInput
 from quaestor.symbols import Symbology
@@ -69,13 +68,6 @@ def robinhood_crypto_server(
     for symbol, (bid, ask) in quotes.items():
         server.quote(symbol, bid, ask)
     return server
-
-
-def serving(app: Any, port: int) -> AbstractContextManager[str]:
-    """The address of a protocol server, until the block ends; port 0: a free one."""
-    from quaestor.doors.sim.serving import serving as served
-
-    return served(app, port)
 
 
 def _ring(loaded: Loaded, vault: SecretStore) -> KeyRing:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -45,7 +46,7 @@ DENIED = 401
 _here = threading.local()  # .call: the call that this thread is in
 
 
-class Call:
+class Call(ABC):
     """A call, in its thread."""
 
     priority = Priority.READ
@@ -81,9 +82,9 @@ class Call:
             self.failure = self.failure or error
             raise
 
+    @abstractmethod
     def asked(self, request: requests.PreparedRequest) -> requests.Response:
         """The response to a request; raises what it means."""
-        raise NotImplementedError
 
     def heed(self) -> None:
         """Raise where nobody waits for us any more."""
