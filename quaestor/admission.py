@@ -22,6 +22,7 @@ from quaestor.errors import BrokerRejected
 from quaestor.exchange import Costs, collar, tick
 from quaestor.orders import Intent, OrderType, Side, TimeInForce, trimmed
 
+_is_symbol = re.compile(SYMBOL).fullmatch
 ZERO = Decimal(0)
 MOST_SHARES = Decimal(100_000_000)
 HIGHEST = Decimal(10_000_000)  # dollars per share
@@ -35,7 +36,7 @@ def malformed(order: Intent) -> str:
 
 
 def _symbol(order: Intent) -> str:
-    return "" if re.fullmatch(SYMBOL, order.symbol) else f"Unknown symbol {order.symbol!r}."
+    return "" if _is_symbol(order.symbol) else f"Unknown symbol {order.symbol!r}."
 
 
 def _quantity(order: Intent) -> str:

@@ -144,7 +144,7 @@ def link(previous: bytes, event: Mapping[str, Any]) -> bytes:
 
 def digest(intent: Intent, evidence: str) -> str:
     """A short name of all that an intent says, and of its evidence, letter by letter, as the books keep it."""
-    terms = SEPARATOR.join(_amount(value) if isinstance(value, Decimal) else str(value) for value in _terms(intent))
+    terms = SEPARATOR.join([_amount(each) if type(each) is Decimal else str(each) for each in _terms(intent)])
     return VERBATIM + hashlib.sha256(f"{terms}{SEPARATOR}{evidence}".encode()).hexdigest()
 
 

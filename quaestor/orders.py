@@ -127,15 +127,19 @@ def ref_id(
     account: str, symbol: str, strategy: str, session: dt.date, cause_key: str, side: Side, leg: int
 ) -> uuid.UUID:
     """The order's identity, the same however often the decision is made again (law 1)."""
-    parts = (account, symbol, strategy, session.isoformat(), cause_key, side, str(leg))
-    hashed = _ROOT.copy()  # `uuid.uuid5` hashes the namespace anew for every order
+    return named(account, symbol, strategy, session.isoformat(), cause_key, side, str(leg))
+
+
+def named(*parts: str) -> uuid.UUID:
+    """The UUID of our own namespace for these words: `uuid.uuid5`, which would hash the namespace anew each time."""
+    hashed = _ROOT.copy()
     hashed.update("\x1f".join(parts).encode())
     return uuid.UUID(bytes=hashed.digest()[:16], version=OURS)
 
 
 def external_ref(account: str, broker_id: str) -> uuid.UUID:
     """The name that we give an order placed by hand: the broker's own, for that account."""
-    return uuid.uuid5(NAMESPACE, f"{account}\x1fexternal\x1f{broker_id}")
+    return named(account, "external", broker_id)
 
 
 @dataclass(frozen=True)

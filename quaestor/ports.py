@@ -169,6 +169,15 @@ class Recalling(Protocol):
 
 
 @runtime_checkable
+class Preparing(Protocol):
+    """A broker whose door can make orders ready while their intents are being committed. No byte leaves (law 1)."""
+
+    def prepare(self, intents: Sequence[Intent]) -> None:
+        """Work out what `submit` will send of these; it may be asked to send none of them. Raises nothing."""
+        ...
+
+
+@runtime_checkable
 class ReplayMarket(Protocol):
     """What only a simulated market can do: be moved through recorded sessions. Every move is idempotent."""
 
@@ -521,6 +530,10 @@ class BookStore(Protocol):
 
     async def orders_since(self, since: dt.date) -> list[StoredOrder]:
         """All orders of sessions ≥ since."""
+        ...
+
+    async def followed(self, session: dt.date) -> list[StoredOrder]:
+        """All orders of sessions ≥ session; where one of before is still open, ≥ the session of the oldest such."""
         ...
 
     async def known(self, ref_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:

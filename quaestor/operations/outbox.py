@@ -26,7 +26,7 @@ from typing import Any
 from quaestor.engine import UNCLEAR, Act, Adopt, AskAgain, Due, Engine, Listed, Lost, News, Send, Step, TakeBack
 from quaestor.errors import BrokerAmbiguous, BrokerBusy, BrokerRejected, Temporary
 from quaestor.orders import EXTERNAL, Execution, Intent, OrderUpdate, State
-from quaestor.ports import BookStore, Broker, Lease, StoredOrder, Terms, Transition
+from quaestor.ports import BookStore, Broker, Lease, Preparing, StoredOrder, Terms, Transition
 
 LISTINGS = 2  # a broker's list may lag behind its own acceptance: one look is no proof
 
@@ -81,6 +81,8 @@ async def place(
     The states they came to; None for those that were not placed, because they are known or entries are stopped.
     note: is called as each is `committed` and as all are `answered`.
     """
+    if isinstance(broker, Preparing):
+        asyncio.get_running_loop().call_soon(broker.prepare, intents)  # while we wait for the commit
     placed = await books.place(intents, lease)
     note("committed")
     going = [intent for intent, new in zip(intents, placed, strict=True) if new]
@@ -102,6 +104,8 @@ async def send(orders: Sequence[StoredOrder], books: BookStore, broker: Broker, 
 
 async def _side_by_side(sends: Sequence[Coroutine[Any, Any, Transition]]) -> list[Transition]:
     """All of them at once; where one fails otherwise than a send may, none goes on behind our back."""
+    if len(sends) == 1:  # the common case of a live run, and not worth a task
+        return [await sends[0]]
     tasks = [asyncio.create_task(each) for each in sends]
     try:
         return list(await asyncio.gather(*tasks))
@@ -236,9 +240,9 @@ async def collect(books: BookStore, broker: Broker, lease: Lease, session: dt.da
 
     Raises BooksDisagree for an execution that cannot be booked, once all others are.
     """
-    open_orders = await books.open_orders()
-    since = min([session, *(order.intent.session for order in open_orders)])
-    engine = Engine([*await books.orders_since(since), *open_orders])
+    orders = await books.followed(session)
+    since = min([session, *(order.intent.session for order in orders)])
+    engine = Engine(orders)
     acts = engine.on(News(await broker.orders(since)))
     moved = await _perform([act for act in acts if not isinstance(act, Adopt)], books, broker, lease)
     strange = [act.update for act in acts if isinstance(act, Adopt)]

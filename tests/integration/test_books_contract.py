@@ -94,6 +94,21 @@ class BooksContract:
         assert await books.decided(DAY, NEXT_DAY) == {DAY}
         assert [order.intent.symbol for order in await books.open_orders()] == ["AAPL"]
 
+    async def test_orders_are_followed_from_the_oldest_open_one_on(self, books: BookStore, lease: Lease) -> None:
+        done, other, new = INTENT, replace(INTENT, cause_key="other"), replace(INTENT, session=NEXT_DAY)
+        await books.decide(decision(done, other), lease)
+        await books.decide(decision(new, session=NEXT_DAY), lease)
+        late = dt.date(2012, 1, 6)
+        assert {order.ref_id for order in await books.followed(late)} == {done.ref_id, other.ref_id, new.ref_id}
+        given_up = Transition(State.EXPIRED_UNSENT, "band")
+        await books.transition(done.ref_id, given_up, lease)
+        assert len(await books.followed(NEXT_DAY)) == 3, "what ended is followed where an order of its session is open"
+        await books.transition(other.ref_id, given_up, lease)
+        assert [order.ref_id for order in await books.followed(late)] == [new.ref_id]
+        await books.transition(new.ref_id, given_up, lease)
+        assert await books.followed(late) == []
+        assert len(await books.followed(DAY)) == 3
+
     async def test_news_in_any_order_end_in_the_same_state(self, books: BookStore, lease: Lease) -> None:
         news = [
             Transition(State.ACKED, "update", "b", kind="news"),

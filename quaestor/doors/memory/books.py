@@ -89,6 +89,10 @@ class BookStore:
         """All orders of sessions ≥ since."""
         return _sorted(order for order in self._disk.orders.values() if order.intent.session >= since)
 
+    async def followed(self, session: dt.date) -> list[StoredOrder]:
+        """All orders of sessions ≥ session, or ≥ that of the oldest open one."""
+        return await self.orders_since(min([session, *(each.intent.session for each in await self.open_orders())]))
+
     async def known(self, ref_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
         """Which of these orders are in the books."""
         return {ref_id for ref_id in ref_ids if ref_id in self._disk.orders}

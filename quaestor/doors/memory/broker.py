@@ -20,7 +20,6 @@ from quaestor.errors import BadInput, BrokerRejected
 from quaestor.exchange import Costs
 from quaestor.matching import Met, Quote, Working, meet
 from quaestor.orders import (
-    NAMESPACE,
     Execution,
     Intent,
     OrderType,
@@ -29,6 +28,7 @@ from quaestor.orders import (
     State,
     TimeInForce,
     dollars,
+    named,
 )
 from quaestor.ports import Account
 from quaestor.splits import Split
@@ -114,7 +114,7 @@ class Broker:
 
     async def place(self, intent: Intent, ref_id: uuid.UUID) -> OrderUpdate:
         """The same under a ref_id that came over the wire; `Intent.ref_id` is not looked at."""
-        name = str(uuid.uuid5(NAMESPACE, f"{self._alias}\x1f{ref_id}"))
+        name = str(named(self._alias, str(ref_id)))
         if name in self._book.orders:
             return self._book.orders[name][1]
         return await self._accept(name, ref_id, intent)
@@ -136,7 +136,7 @@ class Broker:
         prices = {"limit_price": limit_price, "stop_price": stop_price}
         terms = {"order_type": order_type, "time_in_force": time_in_force, **prices}
         intent = by_hand(self._alias, session, symbol, side, quantity, last, **terms)
-        return await self._accept(str(uuid.uuid5(NAMESPACE, f"hand {len(self._book.orders)}")), None, intent)
+        return await self._accept(str(named(f"hand {len(self._book.orders)}")), None, intent)
 
     async def _accept(self, name: str, ref_id: uuid.UUID | None, intent: Intent) -> OrderUpdate:
         said = malformed(intent) or await self._no(intent)

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from decimal import Decimal
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from quaestor.audit import Anchor, digest
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from quaestor.doors.postgres.database import Connection
 
 PLACED = tuple(each.name for each in fields(Intent) if each.name not in {"account", "provenance"})
+_placed = attrgetter(*PLACED)
 
 
 class BookStore(LedgerStore):
@@ -88,7 +90,7 @@ class BookStore(LedgerStore):
         """Commit intents that are sent at once, already SUBMITTING; which are new and may go. One round trip."""
         evidence = [as_json(intent.provenance) for intent in intents]
         rows = [
-            {name: getattr(intent, name) for name in PLACED} | {"ref_id": intent.ref_id, "digest": digest(intent, why)}
+            dict(zip(PLACED, _placed(intent), strict=True), ref_id=intent.ref_id, digest=digest(intent, why))
             for intent, why in zip(intents, evidence, strict=True)
         ]
         new = {"orders": as_json(rows), "provenance": evidence}
@@ -113,6 +115,10 @@ class BookStore(LedgerStore):
     async def orders_since(self, since: dt.date) -> list[StoredOrder]:
         """All orders of sessions ≥ since."""
         return [_order(row) for row in await self._fetch("orders_since", since=since)]
+
+    async def followed(self, session: dt.date) -> list[StoredOrder]:
+        """All orders of sessions ≥ session, or ≥ that of the oldest open one."""
+        return [_order(row) for row in await self._fetch("orders_followed", session=session)]
 
     async def known(self, ref_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
         """Which of these orders are in the books."""

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 5  # seconds
 PATIENCE = 30.0  # seconds
-OPTIONS = "-c timezone=UTC -c statement_timeout=60s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+OPTIONS = (
+    "-c timezone=UTC -c statement_timeout=60s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+    " -c plan_cache_mode=force_generic_plan"  # a statement of the order path takes longer to plan than to run
+)
 LOWEST_VERSION = 150000  # PostgreSQL 15
 LIMITED_VERSION = 170000  # from here on a transaction can be given a time to live, idle or not
 NOT_UNDERSTOOD = (

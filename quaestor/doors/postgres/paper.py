@@ -8,6 +8,12 @@ port. Over recorded prices the market is a replay: `open_session` moves the cloc
 An order is accepted between the two, once per ref_id, and only when the account can give what it promises
 (`admission`). Orders that come while a transaction runs are committed together by the next (`gathering`), judged one
 after the other in the order they came; each is answered after the commit that holds it.
+
+That commit, of an acceptance alone, does not wait for the disk. It outlives any process of ours; a crash of the
+database itself may take the newest acceptances along, but never one that is spoken of: whatever follows from it (our
+ACKED, a fill, a cancel) is written to the same log behind it, and a flush of the later covers the earlier. What is
+lost then is an order that our books still call SUBMITTING: neither listing has it, and it is sent again with its
+ref_id. Books and paper market therefore share one database.
 """
 
 from __future__ import annotations
@@ -23,7 +29,16 @@ from quaestor.admission import Leg, Promises, by_hand, malformed, reserve
 from quaestor.calendar import session_close, session_open, sessions
 from quaestor.dividends import Dividend
 from quaestor.doors.postgres.gathering import Gathering
-from quaestor.doors.postgres.paper_rows import COLUMNS, after, columns, execution_of, order_row, update_of, working_of
+from quaestor.doors.postgres.paper_rows import (
+    accepted,
+    after,
+    columns,
+    execution_of,
+    order_row,
+    text_array,
+    update_of,
+    working_of,
+)
 from quaestor.doors.postgres.sql import queries
 from quaestor.errors import BadInput, BrokerRejected
 from quaestor.exchange import Costs
@@ -31,7 +46,6 @@ from quaestor.jsons import as_json
 from quaestor.ledger import dividend_cash, split_quantity
 from quaestor.matching import Met, Quote, meet
 from quaestor.orders import (
-    NAMESPACE,
     Execution,
     Intent,
     OrderType,
@@ -40,6 +54,7 @@ from quaestor.orders import (
     State,
     TimeInForce,
     dollars,
+    named,
     trimmed,
 )
 from quaestor.ports import Account, Quotes
@@ -56,14 +71,15 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An order that came in; `ref_id` is None for one that was placed by hand."""
+    """An order that came in; `ref_id` is None for one that was placed by hand. row: what the books will have of it."""
 
     order: Intent
     ref_id: uuid.UUID | None
+    row: dict[str, Any]
 
 
 class PaperBroker:
-    """Implements `ports.Broker` and `ports.ReplayMarket` for one account."""
+    """Implements `ports.Broker`, `ports.Preparing` and `ports.ReplayMarket` for one account."""
 
     def __init__(
         self,
@@ -84,12 +100,18 @@ class PaperBroker:
         self._costs = costs
         self._desk = Gathering[Asked, OrderUpdate](self._take)
         self._known: set[str] = set()  # symbols that have traded
+        self._ready: dict[uuid.UUID, Asked] = {}  # what was prepared last
 
     # ── the broker ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def submit(self, intent: Intent) -> OrderUpdate:
         """Accept an order, or answer with the one that came with this ref_id before."""
-        return await self._desk.ask(Asked(intent, intent.ref_id))
+        ready = self._ready.get(intent.ref_id)
+        return await self._desk.ask(ready if ready and ready.order is intent else self._asked(intent, intent.ref_id))
+
+    def prepare(self, intents: Sequence[Intent]) -> None:
+        """Write what the books would have of these orders; nobody sees it before they are submitted."""
+        self._ready = {each.ref_id: self._asked(each, each.ref_id) for each in intents if not malformed(each)}
 
     async def place_by_hand(
         self,
@@ -109,17 +131,20 @@ class PaperBroker:
         prices = {"limit_price": limit_price, "stop_price": stop_price}
         terms = {"order_type": order_type, "time_in_force": time_in_force, "oco": oco, **prices}
         order = by_hand(self._alias, session, symbol, side, quantity, last, **terms)
-        return await self._desk.ask(Asked(order, None))
+        return await self._desk.ask(self._asked(order, None))
+
+    def _asked(self, order: Intent, ref_id: uuid.UUID | None) -> Asked:
+        """Raises BrokerRejected for an order that is none."""
+        if said := malformed(order):
+            raise BrokerRejected(said)
+        own = named(self._alias, f"{ref_id}") if ref_id is not None else uuid.uuid4()
+        reserved = reserve(order, self._costs) if order.side is Side.BUY else Decimal(0)
+        return Asked(order, ref_id, order_row(order, own, ref_id, reserved))
 
     async def _take(self, group: Sequence[Asked]) -> list[OrderUpdate | Exception]:
         """The answers to a group of orders, in one transaction."""
-        no = {n: BrokerRejected(said) for n, asked in enumerate(group) if (said := malformed(asked.order))}
-        good = {n: asked for n, asked in enumerate(group) if n not in no}
-        answers: dict[int, OrderUpdate | Exception] = dict(no)
-        if good:
-            await self._learn(asked.order for asked in good.values())
-            answers |= zip(good, await self._accept(list(good.values())), strict=True)
-        return [answers[n] for n in range(len(group))]
+        await self._learn(asked.order for asked in group)
+        return await self._admitted(group) or await self._judged(group)
 
     async def _learn(self, orders: Iterable[Intent]) -> None:
         """Which of their symbols have ever traded."""
@@ -127,33 +152,36 @@ class PaperBroker:
             if symbol not in self._known and await self._quotes.last_bar(symbol, session) is not None:
                 self._known.add(symbol)
 
-    async def _accept(self, group: Sequence[Asked]) -> list[OrderUpdate | Exception]:
-        return await self._admitted(group) or await self._judged(group)
-
     async def _admitted(self, group: Sequence[Asked]) -> list[OrderUpdate | Exception]:
         """New purchases that nothing speaks against, in one round trip; nothing where one needs a closer look.
 
         The account's row says all that such a purchase takes, so it is judged as it stands once it is locked.
         """
-        sessions_, refs = {asked.order.session for asked in group}, {asked.ref_id for asked in group}
-        plain = all(self._is_plain(asked) for asked in group)
-        if not plain or len(sessions_) > 1 or len(refs) < len(group):
+        if not self._are_plain(group):
             return []
-        rows = [self._row(asked, asked.order.session) for asked in group]
-        common = {
-            "session": rows[0]["session"],
-            "at": rows[0]["created_at"],
-            "more": sum((row["reserved"] for row in rows), Decimal(0)),
-            "symbols": list({row["symbol"] for row in rows}),
-            "ref_ids": list(refs),
+        at = self._now(group[0].order.session)
+        rows = [asked.row for asked in group]
+        told = {
+            "session": group[0].order.session.isoformat(),
+            "at": at.isoformat(),
+            "more": str(sum((row["reserved"] for row in rows), Decimal(0))),
+            "symbols": text_array(asked.order.symbol for asked in group),
+            "ref_ids": text_array(f"{asked.ref_id}" for asked in group),
+            "orders": as_json(rows),
         }
-        orders = as_json([{name: row[name] for name in COLUMNS} for row in rows])
-        taken = await self._fetch("admit_purchases", orders=orders, **common)
-        return [update_of(row) for row in rows] if taken else []
+        taken = await self._fetch("admit_purchases", **told)
+        return [accepted(asked.order, asked.row, at) for asked in group] if taken else []
 
-    def _is_plain(self, asked: Asked) -> bool:
-        order = asked.order
-        return asked.ref_id is not None and order.side is Side.BUY and not order.oco and order.symbol in self._known
+    def _are_plain(self, group: Sequence[Asked]) -> bool:
+        """Whether they are purchases for one session, each another one, that need no closer look."""
+        session, refs = group[0].order.session, {asked.ref_id for asked in group}
+        if None in refs or len(refs) < len(group):
+            return False
+        orders = [asked.order for asked in group]
+        return not any(
+            order.session != session or order.side is not Side.BUY or order.oco or order.symbol not in self._known
+            for order in orders
+        )
 
     async def _judged(self, group: Sequence[Asked]) -> list[OrderUpdate | Exception]:
         """Each in its turn, against the account as it stands."""
@@ -164,16 +192,16 @@ class PaperBroker:
             for asked in group:
                 known = there.get(asked.ref_id) if asked.ref_id is not None else None
                 if known is not None:
-                    answers.append(update_of(known))
+                    answers.append(known)
                 elif said := self._no(asked.order, account, halts, promises):
                     answers.append(BrokerRejected(said))
                 else:
-                    rows.append(self._row(asked, account["session"]))
-                    answers.append(update_of(rows[-1]))
-                    there |= {asked.ref_id: rows[-1]} if asked.ref_id is not None else {}
+                    at = self._now(account["session"])
+                    rows.append(asked.row)
+                    answers.append(update := accepted(asked.order, asked.row, at))
+                    there |= {asked.ref_id: update} if asked.ref_id is not None else {}
             if rows:
-                common = {"session": account["session"], "at": rows[0]["created_at"]}
-                await self._execute(connection, "insert_orders", **columns(rows), **common)
+                await self._execute(connection, "insert_orders", **columns(rows), session=account["session"], at=at)
                 more = promises.spent - account["reserved"]
                 if more:
                     await self._execute(connection, "reserve", more=more)
@@ -181,7 +209,7 @@ class PaperBroker:
 
     async def _desk_picture(
         self, connection: Connection, group: Sequence[Asked]
-    ) -> tuple[Row, dict[uuid.UUID, Row], dict[str, str], Promises]:
+    ) -> tuple[Row, dict[uuid.UUID, OrderUpdate], dict[str, str], Promises]:
         """The account, locked, and what matters to these orders: theirs that came before, halts, what is promised."""
         refs = [asked.ref_id for asked in group if asked.ref_id is not None]
         pairs = [asked.order.oco for asked in group if asked.order.oco]
@@ -196,7 +224,7 @@ class PaperBroker:
         account = next(iter(rows["lock_account"]), None)
         if account is None:
             raise self._no_account()
-        there = {row["ref_id"]: row for row in rows["find_orders"]}
+        there = {row["ref_id"]: update_of(row) for row in rows["find_orders"]}
         halts = {row["symbol"]: row["reason"] for row in rows["halts"]}
         free = Promises(
             cash=account["cash"],
@@ -218,14 +246,9 @@ class PaperBroker:
             return f"{order.symbol} is halted: {halts[order.symbol]}."
         return promises.admit(order, self._costs)
 
-    def _row(self, asked: Asked, session: dt.date) -> dict[str, Any]:
-        """The order as the books will have it."""
-        at = self._clock() if self._clock else session_open(session) - BEFORE_THE_OPEN
-        own = uuid.uuid5(NAMESPACE, f"{self._alias}\x1f{asked.ref_id}") if asked.ref_id is not None else uuid.uuid4()
-        reserved = reserve(asked.order, self._costs) if asked.order.side is Side.BUY else Decimal(0)
-        stands = {"state": State.ACKED, "filled": Decimal(0), "average_price": None, "reason": ""}
-        times = {"session": session, "created_at": at, "updated_at": at}
-        return {"id": own, "ref_id": asked.ref_id, **order_row(asked.order), "reserved": reserved, **stands, **times}
+    def _now(self, session: dt.date) -> dt.datetime:
+        """When an order for the session comes in."""
+        return self._clock() if self._clock else session_open(session) - BEFORE_THE_OPEN
 
     async def cancel(self, broker_id: str) -> None:
         """Cancel a working order; an order that is no longer working stays as it is, with what it filled."""

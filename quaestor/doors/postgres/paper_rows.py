@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from quaestor.matching import Met, Working
 from quaestor.orders import Execution, Intent, OrderType, OrderUpdate, Side, State, TimeInForce, dollars, trimmed
 
+ZERO = Decimal(0)
 MILLIONTH = Decimal("0.000001")
 Row = Mapping[str, Any]
-TERMS = (
-    "symbol",
-    "side",
-    "order_type",
-    "time_in_force",
-    "quantity",
-    "limit_price",
-    "stop_price",
-    "reference_price",
-    "oco",
-)
-COLUMNS = ("id", "ref_id", *TERMS, "reserved")
 
 
 def update_of(row: Row) -> OrderUpdate:
@@ -76,16 +67,54 @@ def working_of(row: Row) -> Working:
     )
 
 
-def order_row(order: Intent) -> dict[str, Any]:
-    """What is stored of an order that is accepted, but for its identity."""
-    terms = {name: getattr(order, name) for name in TERMS}
-    words = ("side", "order_type", "time_in_force")
-    return terms | {name: terms[name].value for name in words}  # an array's enumerations would go by their names
+def order_row(order: Intent, own: uuid.UUID, ref_id: uuid.UUID | None, reserved: Decimal) -> dict[str, Any]:
+    """What is stored of an order that is accepted; what all orders of a moment share is not in it."""
+    return {
+        "id": own,
+        "ref_id": ref_id,
+        "symbol": order.symbol,
+        "side": order.side.value,  # an array's enumerations would go by their names
+        "order_type": order.order_type.value,
+        "time_in_force": order.time_in_force.value,
+        "quantity": order.quantity,
+        "limit_price": order.limit_price,
+        "stop_price": order.stop_price,
+        "reference_price": order.reference_price,
+        "oco": order.oco,
+        "reserved": reserved,
+    }
+
+
+def accepted(order: Intent, row: Row, at: dt.datetime) -> OrderUpdate:
+    """What the broker says of an order that it has just taken."""
+    return OrderUpdate(
+        broker_id=str(row["id"]),
+        ref_id=row["ref_id"],
+        symbol=order.symbol,
+        side=order.side,
+        state=State.ACKED,
+        quantity=trimmed(order.quantity),
+        filled=ZERO,
+        average_price=None,
+        updated_at=at,
+        session=order.session,
+        order_type=order.order_type,
+        limit_price=order.limit_price,
+        stop_price=order.stop_price,
+    )
 
 
 def columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
-    """New orders as an array of each column that they do not share, for `unnest`."""
-    return {name: [row[name] for row in rows] for name in COLUMNS}
+    """New orders as an array of each column, for `unnest`."""
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def text_array(words: Iterable[str]) -> str:
+    """An array as PostgreSQL reads it: a list as a parameter costs the client more than the server's whole answer.
+
+    Of words without quotation marks and backslashes, as symbols and UUIDs are.
+    """
+    return "{" + ",".join(f'"{word}"' for word in words) + "}"
 
 
 def after(row: Row, met: Met, reason: str, *, ends: bool) -> dict[str, Any]:

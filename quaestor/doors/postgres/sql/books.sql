@@ -137,6 +137,17 @@ from intent i join order_state s using (ref_id)
 where i.account = %(account)s and i.session >= %(since)s
 order by i.session, i.reduces desc, i.strategy, i.symbol, i.leg
 
+-- name: orders_followed
+-- The same, from the session of the oldest order that is still open on, or from another, whichever is earlier.
+select i.ref_id, i.account, i.strategy, i.symbol, i.session, i.cause_key, i.side, i.leg, i.quantity, i.order_type,
+       i.time_in_force, i.limit_price, i.stop_price, i.reference_price, i.reduces, i.oco, i.replaces, i.planned_at,
+       '{}'::json as provenance, s.state, s.epoch, s.broker_id, s.filled, s.average_price, s.reason, s.updated_at
+from intent i join order_state s using (ref_id)
+where i.account = %(account)s and i.session >= least(%(session)s, (
+    select min(o.session) from intent o join order_state w using (ref_id)
+    where o.account = %(account)s and w.state not in ('filled', 'canceled', 'expired', 'expired_unsent', 'rejected')))
+order by i.session, i.reduces desc, i.strategy, i.symbol, i.leg
+
 -- name: counts
 -- What sessions came to: orders decided, refusals, fills.
 select (select count(*) from intent where account = %(account)s and session between %(start)s and %(end)s) as orders,

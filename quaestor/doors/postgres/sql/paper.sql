@@ -33,7 +33,7 @@ update paper.account set cash = cash + %(amount)s where alias = %(alias)s
 select * from paper."order" where alias = %(alias)s and ref_id = any(%(ref_ids)s)
 
 -- name: insert_orders
--- Orders are accepted, numbered as they came.
+-- Orders are accepted, numbered as they came. The commit does not wait for the disk: see the head of paper.py.
 insert into paper."order" (id, alias, ref_id, symbol, side, order_type, time_in_force, quantity, limit_price, stop_price,
                            reference_price, oco, reserved, state, session, created_at, updated_at)
 select id, %(alias)s, ref_id, symbol, side, order_type, time_in_force, quantity, limit_price, stop_price, reference_price,
@@ -44,28 +44,32 @@ from unnest(%(id)s::uuid[], %(ref_id)s::uuid[], %(symbol)s::text[], %(side)s::te
     with ordinality as o (id, ref_id, symbol, side, order_type, time_in_force, quantity, limit_price, stop_price,
                           reference_price, oco, reserved, n)
 order by n
+returning set_config('synchronous_commit', 'off', true)
 
 -- name: admit_purchases
 -- Purchases that the account can surely give, taken in one statement, all or none: nothing of them is halted or known,
--- and there is cash for all. Who takes none is told why by those who look closer.
+-- and there is cash for all. Who takes none is told why by those who look closer. Each of the two looks is a question of
+-- its own ("not (select exists ...)"): as joins they would cost more to plan than to ask, and be planned every time.
+-- The commit does not wait for the disk: see the head of paper.py.
 with taken as (
-    update paper.account a set reserved = reserved + %(more)s
-    where alias = %(alias)s and phase = 'open' and session = %(session)s and cash - reserved >= %(more)s
-      and not exists (select from paper.halt h where h.alias = a.alias and h.symbol = any(%(symbols)s))
-      and not exists (select from paper."order" o where o.alias = a.alias and o.ref_id = any(%(ref_ids)s))
+    update paper.account a set reserved = reserved + %(more)s::numeric
+    where alias = %(alias)s and phase = 'open' and session = %(session)s::date and cash - reserved >= %(more)s::numeric
+      and not (select exists (select from paper.halt where alias = %(alias)s and symbol = any(%(symbols)s::text[])))
+      and not (select exists (select from paper."order" where alias = %(alias)s and ref_id = any(%(ref_ids)s::uuid[])))
     returning alias
 )
 insert into paper."order" (id, alias, ref_id, symbol, side, order_type, time_in_force, quantity, limit_price, stop_price,
                            reference_price, oco, reserved, state, session, created_at, updated_at)
 select o.id, taken.alias, o.ref_id, o.symbol, o.side, o.order_type, o.time_in_force, o.quantity, o.limit_price,
-    o.stop_price, o.reference_price, o.oco, o.reserved, 'acked', %(session)s, %(at)s, %(at)s
+    o.stop_price, o.reference_price, o.oco, o.reserved, 'acked', %(session)s::date, %(at)s::timestamptz,
+    %(at)s::timestamptz
 from taken, rows from (json_to_recordset(%(orders)s::json) as (
     id uuid, ref_id uuid, symbol text, side text, order_type text, time_in_force text, quantity numeric,
     limit_price numeric, stop_price numeric, reference_price numeric, oco text, reserved numeric)) with ordinality
     as o (id, ref_id, symbol, side, order_type, time_in_force, quantity, limit_price, stop_price, reference_price, oco,
           reserved, n)
 order by o.n
-returning id
+returning id, set_config('synchronous_commit', 'off', true)
 
 -- name: promised
 -- Shares that working sales of these symbols may still take; a pair counts once.
