@@ -169,10 +169,10 @@ class Recalling(Protocol):
 
 
 @runtime_checkable
-class Preparing(Protocol):
+class Drafting(Protocol):
     """A broker whose door can make orders ready while their intents are being committed. No byte leaves (law 1)."""
 
-    def prepare(self, intents: Sequence[Intent]) -> None:
+    def draft(self, intents: Sequence[Intent]) -> None:
         """Work out what `submit` will send of these; it may be asked to send none of them. Raises nothing."""
         ...
 

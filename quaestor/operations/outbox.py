@@ -26,7 +26,7 @@ from typing import Any
 from quaestor.engine import UNCLEAR, Act, Adopt, AskAgain, Due, Engine, Listed, Lost, News, Send, Step, TakeBack
 from quaestor.errors import BrokerAmbiguous, BrokerBusy, BrokerRejected, Temporary
 from quaestor.orders import EXTERNAL, Execution, Intent, OrderUpdate, State
-from quaestor.ports import BookStore, Broker, Lease, Preparing, StoredOrder, Terms, Transition
+from quaestor.ports import BookStore, Broker, Drafting, Lease, StoredOrder, Terms, Transition
 
 LISTINGS = 2  # a broker's list may lag behind its own acceptance: one look is no proof
 
@@ -81,8 +81,8 @@ async def place(
     The states they came to; None for those that were not placed, because they are known or entries are stopped.
     note: is called as each is `committed` and as all are `answered`.
     """
-    if isinstance(broker, Preparing):
-        asyncio.get_running_loop().call_soon(broker.prepare, intents)  # while we wait for the commit
+    if isinstance(broker, Drafting):
+        asyncio.get_running_loop().call_soon(broker.draft, intents)  # while we wait for the commit
     placed = await books.place(intents, lease)
     note("committed")
     going = [intent for intent, new in zip(intents, placed, strict=True) if new]

@@ -72,7 +72,7 @@ class Acked:
 
     def __init__(self, broker: PaperBroker) -> None:
         self._broker = broker
-        self.prepare = broker.prepare
+        self.draft = broker.draft
         self.at = 0.0
 
     async def submit(self, intent: Intent) -> OrderUpdate:

@@ -302,14 +302,14 @@ async def test_orders_that_come_together_are_judged_as_they_came(database: Datab
     assert await database.fetch(b"select reserved from paper.account") == [{"reserved": D(94_500)}]
 
 
-async def test_what_was_prepared_is_what_is_submitted_and_nothing_before(broker: PaperBroker) -> None:
+async def test_a_draft_is_nothing_until_it_is_submitted(broker: PaperBroker) -> None:
     await broker.open_session(DAYS[0])
     bad = order(0, BUY, "NaN", cause_key="bad")
-    broker.prepare([FIRST, bad])
+    broker.draft([FIRST, bad])
     assert await broker.orders() == []
     fewer = replace(FIRST, quantity=D(5))
     assert fewer.ref_id == FIRST.ref_id
-    assert (await broker.submit(fewer)).quantity == D(5), "of the same name, but not what was prepared"
+    assert (await broker.submit(fewer)).quantity == D(5), "of the same name, but not what was drafted"
     assert (await broker.submit(FIRST)).quantity == D(5), "the first one stands"
     with pytest.raises(BrokerRejected, match="Quantity must be positive"):
         await broker.submit(bad)

@@ -79,7 +79,7 @@ class Asked:
 
 
 class PaperBroker:
-    """Implements `ports.Broker`, `ports.Preparing` and `ports.ReplayMarket` for one account."""
+    """Implements `ports.Broker`, `ports.Drafting` and `ports.ReplayMarket` for one account."""
 
     def __init__(
         self,
@@ -100,18 +100,18 @@ class PaperBroker:
         self._costs = costs
         self._desk = Gathering[Asked, OrderUpdate](self._take)
         self._known: set[str] = set()  # symbols that have traded
-        self._ready: dict[uuid.UUID, Asked] = {}  # what was prepared last
+        self._drafts: dict[uuid.UUID, Asked] = {}  # of the orders that were drafted last
 
     # ── the broker ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def submit(self, intent: Intent) -> OrderUpdate:
         """Accept an order, or answer with the one that came with this ref_id before."""
-        ready = self._ready.get(intent.ref_id)
-        return await self._desk.ask(ready if ready and ready.order is intent else self._asked(intent, intent.ref_id))
+        draft = self._drafts.get(intent.ref_id)
+        return await self._desk.ask(draft if draft and draft.order is intent else self._asked(intent, intent.ref_id))
 
-    def prepare(self, intents: Sequence[Intent]) -> None:
+    def draft(self, intents: Sequence[Intent]) -> None:
         """Write what the books would have of these orders; nobody sees it before they are submitted."""
-        self._ready = {each.ref_id: self._asked(each, each.ref_id) for each in intents if not malformed(each)}
+        self._drafts = {each.ref_id: self._asked(each, each.ref_id) for each in intents if not malformed(each)}
 
     async def place_by_hand(
         self,
