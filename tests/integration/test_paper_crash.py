@@ -145,3 +145,13 @@ async def test_what_our_books_say_of_it_is_never_older_than_what_it_has(server: 
         assert set((await after.states()).values()) == {State.ACKED}
         assert await after.at_broker() == ["first", "second"]
         assert await resolve(after.books, after.broker, after.lease, in_band) == 0
+
+
+async def test_an_order_by_hand_is_never_lost(server: Server) -> None:
+    async with desk(server) as before:
+        await before.broker.fund(D(100_000))
+        await before.broker.open_session(DAY)
+        bought = await before.broker.place_by_hand("AAPL", Side.BUY, D(1))
+        await server.crash()
+    async with desk(server) as after:
+        assert [update.broker_id for update in await after.broker.orders()] == [bought.broker_id]

@@ -13,7 +13,7 @@ That commit, of an acceptance alone, does not wait for the disk. It outlives any
 database itself may take the newest acceptances along, but never one that is spoken of: whatever follows from it (our
 ACKED, a fill, a cancel) is written to the same log behind it, and a flush of the later covers the earlier. What is
 lost then is an order that our books still call SUBMITTING: neither listing has it, and it is sent again with its
-ref_id. Books and paper market therefore share one database.
+ref_id. Books and paper market therefore share one database. An order by hand is in no books, and does wait.
 """
 
 from __future__ import annotations
@@ -201,7 +201,8 @@ class PaperBroker:
                     answers.append(update := accepted(asked.order, asked.row, at))
                     there |= {asked.ref_id: update} if asked.ref_id is not None else {}
             if rows:
-                await self._execute(connection, "insert_orders", **columns(rows), session=account["session"], at=at)
+                common = {"session": account["session"], "at": at, "again": all(row["ref_id"] for row in rows)}
+                await self._execute(connection, "insert_orders", **columns(rows), **common)
                 more = promises.spent - account["reserved"]
                 if more:
                     await self._execute(connection, "reserve", more=more)

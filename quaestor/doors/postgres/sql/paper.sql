@@ -33,7 +33,8 @@ update paper.account set cash = cash + %(amount)s where alias = %(alias)s
 select * from paper."order" where alias = %(alias)s and ref_id = any(%(ref_ids)s)
 
 -- name: insert_orders
--- Orders are accepted, numbered as they came. The commit does not wait for the disk: see the head of paper.py.
+-- Orders are accepted, numbered as they came. The commit does not wait for the disk where each can be sent again: see the
+-- head of paper.py.
 insert into paper."order" (id, alias, ref_id, symbol, side, order_type, time_in_force, quantity, limit_price, stop_price,
                            reference_price, oco, reserved, state, session, created_at, updated_at)
 select id, %(alias)s, ref_id, symbol, side, order_type, time_in_force, quantity, limit_price, stop_price, reference_price,
@@ -44,7 +45,7 @@ from unnest(%(id)s::uuid[], %(ref_id)s::uuid[], %(symbol)s::text[], %(side)s::te
     with ordinality as o (id, ref_id, symbol, side, order_type, time_in_force, quantity, limit_price, stop_price,
                           reference_price, oco, reserved, n)
 order by n
-returning set_config('synchronous_commit', 'off', true)
+returning case when %(again)s then set_config('synchronous_commit', 'off', true) end
 
 -- name: admit_purchases
 -- Purchases that the account can surely give, taken in one statement, all or none: nothing of them is halted or known,
