@@ -175,6 +175,7 @@ class Engine:
             self.last.clear()
             self.quotes.clear()
         self.book.on_session(event.opens, event.closes)
+        self.book.hold_entries(event.entries_wait)
         return self._done()
 
     def _on_limits(self, event: Limits) -> list[Act]:
@@ -328,6 +329,7 @@ class Engine:
         if kept["session"] is not None:
             session = msgspec.convert(kept["session"], Session)
             self.standing.session = session
+            self.book.hold_entries(session.entries_wait)
             self.bars = self._barring(session)
             with contextlib.suppress(BadInput):  # of other timeframes: the bars that are open begin anew
                 self.bars.restore(kept["bars"])

@@ -64,7 +64,8 @@ class Setup(msgspec.Struct, frozen=True, tag="setup"):
 class Session(msgspec.Struct, frozen=True, tag="session"):
     """A session is on: opens, closes in ns; `prices`: last closes in its own shares, dollars; `bar_age` in sessions.
 
-    `splits` are those of its open, as (symbol, numerator, denominator).
+    `splits` are those of its open, as (symbol, numerator, denominator). `entries_wait`: nobody knows what is halted, so
+    all is blocked for now, and rules that buy are not spent on a refusal.
     """
 
     now: int
@@ -76,6 +77,7 @@ class Session(msgspec.Struct, frozen=True, tag="session"):
     halted: tuple[str, ...] = ()
     blocked: tuple[str, ...] = ()
     splits: tuple[tuple[str, int, int], ...] = ()
+    entries_wait: bool = False
 
 
 class Told(msgspec.Struct, frozen=True, tag="told"):

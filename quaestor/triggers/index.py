@@ -13,7 +13,10 @@ each `on_equity` if it looks at the drawdown. All its symbols' last ticks must b
 that holds while the trigger cools down fires at the end of the cooldown, if it holds still. A crossing is a moment; a
 trailing stop that fired begins a new trail. One that has fired for good, or expired, watches nothing.
 
-A book that is dumped and restored goes on as if nothing had happened.
+**What waits.** While nobody knows whether an entry may be sent (`hold_entries`), triggers that buy are not judged, and
+their memory stands still. Then each is judged at the next event: what has come true meanwhile, and still is, fires.
+
+A book that is dumped and restored goes on as if nothing had happened; whether entries wait is told it anew.
 """
 
 from __future__ import annotations
@@ -47,6 +50,7 @@ class TriggerBook:
         self._by_fact: dict[str, dict[uuid.UUID, Watcher]] = {}
         self._trades, self._quotes = self.market.trades, self.market.quotes
         self._timers = Heap()
+        self._holding = False
         self._due: float = INF
         self._earliest = self._latest = 0
         self.on_time(now)
@@ -171,6 +175,14 @@ class TriggerBook:
         """The position's average price, dollars; None: nothing is held."""
         self._fact(self.market.facts.entries, "entry", symbol, price)
 
+    def hold_entries(self, holding: bool) -> None:
+        """Whether triggers that buy wait."""
+        if self._holding and not holding:
+            for watcher in self._watchers.values():
+                if watcher.trigger.buys:
+                    self._unsettle(watcher)
+        self._holding = holding
+
     # ── judging ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _look(self, watch: Watch, tick: Tick) -> list[Firing]:
@@ -199,6 +211,8 @@ class TriggerBook:
     def _judge(self, watcher: Watcher, at: int) -> Firing | None:
         """One trigger, now; it sleeps again, or for ever."""
         trigger, latch, firing = watcher.trigger, watcher.latch, None
+        if self._holding and trigger.buys:
+            return None
         if latch.done or (trigger.expires is not None and self.now >= trigger.expires):
             return None
         for track in watcher.tracks:

@@ -139,6 +139,11 @@ class Trigger:
         """Its condition, where that is a trailing stop and nothing else."""
         return self.condition if isinstance(self.condition, Trailing) else None
 
+    @property
+    def buys(self) -> bool:
+        """Whether it enters: nothing is sold short, so each purchase does."""
+        return isinstance(self.action, OrderTemplate) and self.action.side == "buy"
+
     def rescaled(self, split: Split) -> Trigger:
         """Its levels and order after a split; raises BadInput where they have no meaning any more."""
         ratio = float(split.ratio)

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -35,6 +35,14 @@ LOOK = 5.0  # seconds between two looks at what may be traded
 PAUSE = 0.2  # seconds between two looks at the clock
 PATIENCE = 20.0  # seconds that a step waits for what the broker says of the day
 AGAIN = 1.0  # seconds after which a step that could not be done is tried again
+
+
+class Stops(NamedTuple):
+    """Symbols that are halted and those without entries; whether that is so only until the broker says more."""
+
+    halted: tuple[str, ...]
+    barred: tuple[str, ...]
+    waiting: bool
 
 
 class Routine:
@@ -123,7 +131,7 @@ class Routine:
         if not self._prepared:
             await self._prepare(day)
         stops = await self._stops()
-        if stops != (known.halted, known.blocked) or not self._symbols() <= self._asked:
+        if stops != Stops(known.halted, known.blocked, known.entries_wait) or not self._symbols() <= self._asked:
             event = await self._session(day)
             course.tell(msgspec.structs.replace(event, splits=known.splits))
 
@@ -149,16 +157,17 @@ class Routine:
         stops = await self._stops()
         ratios = tuple((split.symbol, split.ratio.numerator, split.ratio.denominator) for split in splits)
         prices = {symbol: mark.price for symbol, mark in marks.items()}
-        return Session(course.now(), day.session, day.opens, day.closes, prices, ages, *stops, ratios)
+        hours = (day.session, day.opens, day.closes)
+        return Session(course.now(), *hours, prices, ages, stops.halted, stops.barred, ratios, stops.waiting)
 
-    async def _stops(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Symbols that are halted, and those without entries: all of them on a day that the broker sees otherwise, and
-        while it does not say what is halted. Exits go on meanwhile, but of what was halted last.
+    async def _stops(self) -> Stops:
+        """Nothing is entered on a day that the broker sees otherwise, and while it does not say what is halted, or how
+        it sees the day. Exits go on meanwhile, but of what was halted last.
         """
         floor = self._course.deck.floor
         told = await self._halted()
         barred = {*await floor.quotes.blocked(), *(self._asked if self._strange or not told else ())}
-        return tuple(sorted(self._halts)), tuple(sorted(barred))
+        return Stops(tuple(sorted(self._halts)), tuple(sorted(barred)), not (told and self._prepared))
 
     async def _halted(self) -> bool:
         """Whether the broker says what is halted."""
@@ -168,7 +177,7 @@ class Routine:
         except (DatabaseDown, LeaseHeld):
             raise
         except (Temporary, Permanent, TimeoutError) as error:
-            self._course.waits(f"What is halted is not known, so nothing is entered: {error}")
+            self._course.waits(f"What is halted is not known, so nothing is entered and rules that buy wait: {error}")
             return False
         return True
 

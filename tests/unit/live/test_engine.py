@@ -201,6 +201,67 @@ def test_no_rule_is_spent_before_the_account_is_known() -> None:
     assert [type(act).__name__ for act in acts] == ["Fired", "Place"]
 
 
+def told(desk: Desk, *, entries_wait: bool) -> list[Act]:
+    """The session again, without entries where nobody knows what is halted."""
+    barred = ("AAPL",) if entries_wait else ()
+    prices = ({"AAPL": Decimal(100)}, {"AAPL": 1})
+    return desk.on(Session(desk.now, DAY, OPENS, CLOSES, *prices, (), barred, entries_wait=entries_wait))
+
+
+def test_a_rule_that_buys_waits_while_nobody_knows_what_is_halted_and_one_that_sells_goes_on() -> None:
+    again, stop = rule(Above(103.0), OrderTemplate("buy", quantity=7)), rule(Below(99.0), Flatten())
+    desk = Desk(BUY, again, stop)
+    desk.price(101.5)
+    desk.fill()
+    told(desk, entries_wait=True)
+    desk.price(103.5)
+    desk.price(98.5)
+    assert [str(intent.quantity) for intent in desk.sent] == ["10", "10"]  # the purchase, and the stop's sale of it
+    desk.fill()
+    desk.price(103.5, after=120)  # past the window in which it would be a second purchase of the same
+    told(desk, entries_wait=False)
+    desk.price(103.6)
+    assert [str(intent.quantity) for intent in desk.sent] == ["10", "10", "7"]
+    assert desk.of(Refuse) == []
+    desk.price(103.7)
+    assert len(desk.of(Fired)) == 3
+
+
+def test_a_rule_that_buys_does_not_fire_when_its_moment_is_over() -> None:
+    desk = Desk(BUY)
+    told(desk, entries_wait=True)
+    desk.price(101.5)
+    desk.price(100.0)
+    told(desk, entries_wait=False)
+    for _ in range(5):
+        desk.price(100.0)
+    assert desk.of(Fired) == []
+    desk.price(101.5)
+    assert len(desk.sent) == 1
+
+
+def test_that_entries_wait_outlives_the_run_and_a_split() -> None:
+    desk = Desk(BUY)
+    told(desk, entries_wait=True)
+    setup = desk.engine.successor()
+    assert setup is not None
+    after = Desk(BUY)
+    after.acts.clear()
+    after.engine = Engine(find)
+    after.on(setup)
+    after.on(Told(MORNING, AccountState(DAY, CASH, CASH, CASH, CASH, (), (), (), (), Record(), skew=ZERO)))
+    after.price(101.5)
+    assert after.of(Fired) == []
+    told(after, entries_wait=False)
+    after.price(101.5)
+    assert len(after.sent) == 1
+    halved = (("AAPL", 2, 1),)
+    split = Session(desk.now, DAY, OPENS, CLOSES, {"AAPL": Decimal(50)}, {"AAPL": 1}, (), ("AAPL",), halved, True)
+    desk.on(split)
+    desk.price(50.8)
+    assert desk.of(Fired) == []
+
+
 def test_a_stop_that_the_night_has_jumped_over_fires_on_the_first_print() -> None:
     stop = rule(Below(99.0), Flatten())
     desk = Desk(BUY, stop)
