@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from quaestor.audit import Anchor, digest
 from quaestor.doors.postgres.control import guard, guarding, lost
-from quaestor.doors.postgres.ledger import LedgerStore
+from quaestor.doors.postgres.ledger import SQL, LedgerStore
+from quaestor.doors.postgres.texts import texts
 from quaestor.jsons import as_json
 from quaestor.lifecycle import Standing
 from quaestor.orders import (
@@ -88,17 +89,17 @@ class BookStore(LedgerStore):
 
     async def place(self, intents: Sequence[Intent], lease: Lease) -> list[bool]:
         """Commit intents that are sent at once, already SUBMITTING; which are new and may go. One round trip."""
-        evidence = [as_json(intent.provenance) for intent in intents]
-        rows = [
-            dict(zip(PLACED, _placed(intent), strict=True), ref_id=intent.ref_id, digest=digest(intent, why))
-            for intent, why in zip(intents, evidence, strict=True)
-        ]
-        new = {"orders": as_json(rows), "provenance": evidence}
-        (row,) = await self._fetch("place_intents", holder=lease.holder, epoch=lease.epoch, **new)
-        if not row["ours"]:
+        rows = [_placed_row(intent) for intent in intents]
+        whose = {"account": self.account, "holder": lease.holder, "epoch": str(lease.epoch)}
+        if len(rows) == 1:
+            answer = await self._database.hurried(SQL["place_intent"], whose | texts(rows[0]))
+        else:
+            answer = await self._database.hurried(SQL["place_intents"], whose | {"orders": as_json(rows)})
+        ((ours, names),) = answer
+        if ours == "0":
             raise lost(lease)
-        placed = set(row["placed"])
-        return [each["ref_id"] in placed for each in rows]
+        placed = set((names or "").split())
+        return [f"{each['ref_id']}" in placed for each in rows]
 
     async def _plan(
         self, connection: Connection, intent: Intent, lease: Lease, cause: str, causation: int | None = None
@@ -183,6 +184,13 @@ class BookStore(LedgerStore):
         """Orders decided, refusals and fills of the sessions in [start, end]."""
         (row,) = await self._fetch("counts", start=start, end=end)
         return row["orders"], row["refusals"], row["fills"]
+
+
+def _placed_row(intent: Intent) -> dict[str, Any]:
+    """What is kept of an intent, and its digest."""
+    evidence = as_json(intent.provenance)
+    own = {"ref_id": intent.ref_id, "provenance": evidence, "digest": digest(intent, evidence)}
+    return dict(zip(PLACED, _placed(intent), strict=True), **own)
 
 
 def intent_of(row: Mapping[str, Any]) -> Intent:

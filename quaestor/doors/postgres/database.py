@@ -5,11 +5,12 @@ Every write runs in a transaction; UTC; a statement may take a minute, a lock te
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit, urlunsplit
+from weakref import WeakKeyDictionary
 
 from quaestor.doors.postgres.translated import refused, translated
 from quaestor.errors import BadConfig, DatabaseDown, PartMissing
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from psycopg_pool import AsyncConnectionPool
 
     from quaestor.doors.postgres.arrow import Arrow
+    from quaestor.doors.postgres.express import Express, Prepared
 
     Connection = AsyncConnection[dict[str, Any]]
 
@@ -49,6 +51,8 @@ class Database:
         self._size = size
         self._patience = patience  # seconds until a busy or absent server counts as down
         self._pool: AsyncConnectionPool[Connection] | None = None
+        self._lane: Express | None = None  # on a connection that the pool does not get back, for `hurried`
+        self._prepared: WeakKeyDictionary[Connection, Prepared] = WeakKeyDictionary()  # by those that were lanes
         self._arrow: Arrow | None = None
 
     async def __aenter__(self) -> Self:
@@ -68,7 +72,7 @@ class Database:
                 self._arrow.close()
             if self._pool is not None:
                 with translated(self._place):
-                    await self._pool.close()
+                    await self._close(self._pool)
         finally:
             self._give_back()
 
@@ -87,6 +91,14 @@ class Database:
                 self.uri, min_size=0, max_size=self._size, kwargs=arguments, open=False, timeout=self._patience
             )
             await self._pool.open()
+
+    async def _close(self, pool: AsyncConnectionPool[Connection]) -> None:
+        lane, self._lane = self._lane, None
+        try:
+            if lane is not None:
+                await pool.putconn(lane.connection)
+        finally:
+            await pool.close()
 
     async def _check(self) -> None:
         """One plain connection first: a pool would hide why it cannot connect."""
@@ -131,6 +143,33 @@ class Database:
             cursor = await connection.execute(query, *parameters)
             return await cursor.fetchall()
 
+    async def hurried(self, query: bytes, parameters: Mapping[str, str | None]) -> list[tuple[str | None, ...]]:
+        """All rows of one statement of an order on its way out; parameters and values are text (`express`).
+
+        The first connection that such a statement used is kept for the next one, so it stands in no line behind those
+        who read; where two are under way, the other one takes what the pool has.
+        """
+        pool = self._opened()
+        lane, self._lane = self._lane, None
+        with translated(self._place):
+            lane = lane or self._lane_on(await pool.getconn())
+            try:
+                rows = await lane.ask(query, parameters)
+            except BaseException:
+                await lane.connection.close()
+                await pool.putconn(lane.connection)
+                raise
+            if self._lane is None and self._size > 1 and not pool.closed:
+                self._lane = lane
+            else:
+                await pool.putconn(lane.connection)
+            return rows
+
+    def _lane_on(self, connection: Connection) -> Express:
+        from quaestor.doors.postgres.express import Express
+
+        return Express(connection, self._prepared.setdefault(connection, {}))
+
     async def read(self, query: str) -> list[dict[str, Any]]:
         """All rows of a reading statement, in PostgreSQL's binary form.
 
@@ -164,11 +203,15 @@ class Database:
     @asynccontextmanager
     async def _connection(self, patience: float | None = None) -> AsyncIterator[Connection]:
         """A connection of the pool, within so many seconds; its errors in our words, and those of all done with it."""
+        pool = self._opened()
+        with translated(self._place):
+            async with pool.connection(patience) as connection:
+                yield connection
+
+    def _opened(self) -> AsyncConnectionPool[Connection]:
         if self._pool is None:
             raise DatabaseDown("The database door is closed; open it with `async with`.")
-        with translated(self._place):
-            async with self._pool.connection(patience) as connection:
-                yield connection
+        return self._pool
 
 
 @contextmanager

@@ -23,6 +23,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from quaestor.admission import Leg, Promises, by_hand, malformed, reserve
@@ -35,11 +36,11 @@ from quaestor.doors.postgres.paper_rows import (
     columns,
     execution_of,
     order_row,
-    text_array,
     update_of,
     working_of,
 )
 from quaestor.doors.postgres.sql import queries
+from quaestor.doors.postgres.texts import text_array, texts
 from quaestor.errors import BadInput, BrokerRejected
 from quaestor.exchange import Costs
 from quaestor.jsons import as_json
@@ -69,13 +70,18 @@ BEFORE_THE_OPEN = dt.timedelta(minutes=5)  # when orders of a replayed session a
 Row = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Asked:
     """An order that came in; `ref_id` is None for one that was placed by hand. row: what the books will have of it."""
 
     order: Intent
     ref_id: uuid.UUID | None
     row: dict[str, Any]
+
+    @cached_property
+    def told(self) -> dict[str, str | None]:
+        """The same as text, with its session."""
+        return texts(self.row | {"session": self.order.session})
 
 
 class PaperBroker:
@@ -111,7 +117,10 @@ class PaperBroker:
 
     def draft(self, intents: Sequence[Intent]) -> None:
         """Write what the books would have of these orders; nobody sees it before they are submitted."""
-        self._drafts = {each.ref_id: self._asked(each, each.ref_id) for each in intents if not malformed(each)}
+        drafts = [self._asked(each, each.ref_id) for each in intents if not malformed(each)]
+        if len(drafts) == 1:
+            drafts[0].told  # noqa: B018 - to have it then
+        self._drafts = {each.row["ref_id"]: each for each in drafts}
 
     async def place_by_hand(
         self,
@@ -159,17 +168,20 @@ class PaperBroker:
         """
         if not self._are_plain(group):
             return []
-        at = self._now(group[0].order.session)
-        rows = [asked.row for asked in group]
-        told = {
-            "session": group[0].order.session.isoformat(),
-            "at": at.isoformat(),
-            "more": str(sum((row["reserved"] for row in rows), Decimal(0))),
-            "symbols": text_array(asked.order.symbol for asked in group),
-            "ref_ids": text_array(f"{asked.ref_id}" for asked in group),
-            "orders": as_json(rows),
-        }
-        taken = await self._fetch("admit_purchases", **told)
+        session, rows = group[0].order.session, [asked.row for asked in group]
+        at = self._now(session)
+        common = {"alias": self._alias, "at": at.isoformat()}
+        if len(group) == 1:
+            taken = await self._database.hurried(SQL["admit_purchase"], group[0].told | common)
+        else:
+            told = {
+                "session": session.isoformat(),
+                "more": str(sum((row["reserved"] for row in rows), Decimal(0))),
+                "symbols": text_array(asked.order.symbol for asked in group),
+                "ref_ids": text_array(f"{asked.ref_id}" for asked in group),
+                "orders": as_json(rows),
+            }
+            taken = await self._database.hurried(SQL["admit_purchases"], common | told)
         return [accepted(asked.order, asked.row, at) for asked in group] if taken else []
 
     def _are_plain(self, group: Sequence[Asked]) -> bool:

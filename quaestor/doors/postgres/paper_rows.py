@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -107,14 +107,6 @@ def accepted(order: Intent, row: Row, at: dt.datetime) -> OrderUpdate:
 def columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
     """New orders as an array of each column, for `unnest`."""
     return {name: [row[name] for row in rows] for name in rows[0]}
-
-
-def text_array(words: Iterable[str]) -> str:
-    """An array as PostgreSQL reads it: a list as a parameter costs the client more than the server's whole answer.
-
-    Of words without quotation marks and backslashes, as symbols and UUIDs are.
-    """
-    return "{" + ",".join(f'"{word}"' for word in words) + "}"
 
 
 def after(row: Row, met: Met, reason: str, *, ends: bool) -> dict[str, Any]:

@@ -8,8 +8,8 @@ process at one of them: a power cut at its worst moment.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Self
@@ -55,11 +55,20 @@ class WatchedDatabase(Database):
 
     async def fetch(self, query: bytes, *parameters: Sequence[Any] | dict[str, Any]) -> list[dict[str, Any]]:
         """All rows of one statement, between two points."""
+        with self._between(query):
+            return await super().fetch(query, *parameters)
+
+    async def hurried(self, query: bytes, parameters: Mapping[str, str | None]) -> list[tuple[str | None, ...]]:
+        """The same of an order on its way out."""
+        with self._between(query):
+            return await super().hurried(query, parameters)
+
+    @contextmanager
+    def _between(self, query: bytes) -> Iterator[None]:
         name = named(query)
         self._tell(f"before {name}")
-        rows = await super().fetch(query, *parameters)
+        yield
         self._tell(f"after {name}")
-        return rows
 
     async def frame(self, query: str) -> pl.DataFrame:
         """The rows of a query as a frame, between two points."""

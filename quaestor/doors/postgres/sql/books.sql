@@ -25,18 +25,45 @@ insert into order_event (account, ref_id, state, epoch, cause, causation, detail
 select %(account)s, ref_id, 'planned', %(epoch)s, %(cause)s, %(causation)s, jsonb_build_object('digest', %(digest)s::text)
 from planned
 
+-- name: place_intent
+-- An order that is sent at once: intent, SUBMITTING and its event in one statement, if the lease is ours (law 3). It was
+-- never planned without being sent, and its log says so. No entry is placed while a latch stops entries (law 6).
+with ours as (
+    select account, epoch from lease
+    where account = %(account)s and holder = %(holder)s and epoch = %(epoch)s::bigint and expires_at > clock_timestamp()
+    for share
+), placed as (
+    insert into intent (ref_id, account, strategy, symbol, session, cause_key, side, leg, quantity, order_type,
+                        time_in_force, limit_price, stop_price, reference_price, reduces, oco, replaces, provenance)
+    select %(ref_id)s::uuid, account, %(strategy)s, %(symbol)s, %(session)s::date, %(cause_key)s, %(side)s,
+           %(leg)s::int, %(quantity)s::numeric, %(order_type)s, %(time_in_force)s, %(limit_price)s::numeric,
+           %(stop_price)s::numeric, %(reference_price)s::numeric, %(reduces)s::boolean, %(oco)s, %(replaces)s::uuid,
+           %(provenance)s::json
+    from ours
+    where %(reduces)s::boolean
+        or not (select exists (select from latch where latch.account = %(account)s and cleared_at is null))
+    on conflict do nothing
+    returning ref_id, account
+), standing as (
+    insert into order_state (ref_id, state, epoch) select ref_id, 'submitting', %(epoch)s::bigint from placed
+), sent as (
+    insert into order_event (account, ref_id, state, epoch, cause, detail)
+    select account, ref_id, 'submitting', %(epoch)s::bigint, 'decided', jsonb_build_object('digest', %(digest)s::text)
+    from placed
+)
+select (select count(*) from ours) as ours, (select ref_id from placed) as placed
+
 -- name: place_intents
--- Orders that are sent at once: intent, SUBMITTING and its event in one statement, if the lease is ours (law 3). They
--- were never planned without being sent, and their log says so. No entry is placed while a latch stops entries (law 6).
+-- The same of several orders, in their order.
 with ours as (
     select epoch from lease
-    where account = %(account)s and holder = %(holder)s and epoch = %(epoch)s and expires_at > clock_timestamp()
+    where account = %(account)s and holder = %(holder)s and epoch = %(epoch)s::bigint and expires_at > clock_timestamp()
     for share
 ), new as (
     select n.* from ours, rows from (json_to_recordset(%(orders)s::json) as (
         ref_id uuid, strategy text, symbol text, session date, cause_key text, side text, leg int, quantity numeric,
         order_type text, time_in_force text, limit_price numeric, stop_price numeric, reference_price numeric,
-        reduces boolean, oco text, replaces uuid, digest text), unnest(%(provenance)b::text[])) with ordinality
+        reduces boolean, oco text, replaces uuid, digest text, provenance text)) with ordinality
         as n (ref_id, strategy, symbol, session, cause_key, side, leg, quantity, order_type, time_in_force,
               limit_price, stop_price, reference_price, reduces, oco, replaces, digest, provenance, number)
     where n.reduces or not exists (select from latch where latch.account = %(account)s and cleared_at is null)
@@ -55,7 +82,7 @@ with ours as (
     select %(account)s, ref_id, 'submitting', %(epoch)s, 'decided', jsonb_build_object('digest', digest)
     from new join placed using (ref_id) order by number
 )
-select (select count(*) from ours) as ours, array(select ref_id from placed) as placed
+select (select count(*) from ours) as ours, (select string_agg(ref_id::text, ' ') from placed) as placed
 
 -- name: insert_refusal
 -- A refusal is stored with its rule, limit and observed value (law 6).

@@ -47,11 +47,29 @@ from unnest(%(id)s::uuid[], %(ref_id)s::uuid[], %(symbol)s::text[], %(side)s::te
 order by n
 returning case when %(again)s then set_config('synchronous_commit', 'off', true) end
 
--- name: admit_purchases
--- Purchases that the account can surely give, taken in one statement, all or none: nothing of them is halted or known,
--- and there is cash for all. Who takes none is told why by those who look closer. Each of the two looks is a question of
--- its own ("not (select exists ...)"): as joins they would cost more to plan than to ask, and be planned every time.
+-- name: admit_purchase
+-- A purchase that the account can surely give, taken in one statement: it is not halted, not known, and there is cash.
+-- Who takes none is told why by those who look closer. Each of the two looks is a question of its own ("not (select
+-- exists ...)"): as joins they would cost more to plan than to ask, and be planned every time.
 -- The commit does not wait for the disk: see the head of paper.py.
+with taken as (
+    update paper.account a set reserved = reserved + %(reserved)s::numeric
+    where alias = %(alias)s and phase = 'open' and session = %(session)s::date
+      and cash - reserved >= %(reserved)s::numeric
+      and not (select exists (select from paper.halt where alias = %(alias)s and symbol = %(symbol)s))
+      and not (select exists (select from paper."order" where alias = %(alias)s and ref_id = %(ref_id)s::uuid))
+    returning alias
+)
+insert into paper."order" (id, alias, ref_id, symbol, side, order_type, time_in_force, quantity, limit_price, stop_price,
+                           reference_price, oco, reserved, state, session, created_at, updated_at)
+select %(id)s::uuid, alias, %(ref_id)s::uuid, %(symbol)s, %(side)s, %(order_type)s, %(time_in_force)s,
+    %(quantity)s::numeric, %(limit_price)s::numeric, %(stop_price)s::numeric, %(reference_price)s::numeric, %(oco)s,
+    %(reserved)s::numeric, 'acked', %(session)s::date, %(at)s::timestamptz, %(at)s::timestamptz
+from taken
+returning set_config('synchronous_commit', 'off', true)
+
+-- name: admit_purchases
+-- The same of several, all or none, numbered as they came.
 with taken as (
     update paper.account a set reserved = reserved + %(more)s::numeric
     where alias = %(alias)s and phase = 'open' and session = %(session)s::date and cash - reserved >= %(more)s::numeric
@@ -70,7 +88,7 @@ from taken, rows from (json_to_recordset(%(orders)s::json) as (
     as o (id, ref_id, symbol, side, order_type, time_in_force, quantity, limit_price, stop_price, reference_price, oco,
           reserved, n)
 order by o.n
-returning id, set_config('synchronous_commit', 'off', true)
+returning set_config('synchronous_commit', 'off', true)
 
 -- name: promised
 -- Shares that working sales of these symbols may still take; a pair counts once.
