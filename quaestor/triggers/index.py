@@ -13,8 +13,9 @@ each `on_equity` if it looks at the drawdown. All its symbols' last ticks must b
 that holds while the trigger cools down fires at the end of the cooldown, if it holds still. A crossing is a moment; a
 trailing stop that fired begins a new trail. One that has fired for good, or expired, watches nothing.
 
-**What waits.** While nobody knows whether an entry may be sent (`hold_entries`), triggers that buy are not judged, and
-their memory stands still. Then each is judged at the next event: what has come true meanwhile, and still is, fires.
+**What waits.** While nobody knows whether an entry may be sent (`hold_entries`), triggers that buy do not fire; all
+else of them goes on, as with a tick that is too old. What holds when that ends fires then; a moment that passed is
+over.
 
 A book that is dumped and restored goes on as if nothing had happened; whether entries wait is told it anew.
 """
@@ -176,7 +177,7 @@ class TriggerBook:
         self._fact(self.market.facts.entries, "entry", symbol, price)
 
     def hold_entries(self, holding: bool) -> None:
-        """Whether triggers that buy wait."""
+        """Whether triggers that buy wait; each is judged anew when they need not any more."""
         if self._holding and not holding:
             for watcher in self._watchers.values():
                 if watcher.trigger.buys:
@@ -211,8 +212,6 @@ class TriggerBook:
     def _judge(self, watcher: Watcher, at: int) -> Firing | None:
         """One trigger, now; it sleeps again, or for ever."""
         trigger, latch, firing = watcher.trigger, watcher.latch, None
-        if self._holding and trigger.buys:
-            return None
         if latch.done or (trigger.expires is not None and self.now >= trigger.expires):
             return None
         for track in watcher.tracks:
@@ -220,7 +219,7 @@ class TriggerBook:
         armed, judged = latch.armed, self._answers(watcher)
         holds = self._arm(watcher, judged)
         cool = 0 if latch.last_fired is None else latch.last_fired + round(trigger.cooldown * SECOND)
-        if holds and self.now >= cool and self._fresh(watcher):
+        if holds and self.now >= cool and self._fresh(watcher) and not (self._holding and trigger.buys):
             firing = self._fire(watcher, at)
         if firing is not None or any(each.holds for each in judged):  # a moment has passed, a trail begins anew
             armed, judged = latch.armed, self._answers(watcher)

@@ -103,6 +103,40 @@ async def test_who_gives_up_waiting_calls_it_off(database: Database) -> None:
     assert await kept(database)
 
 
+async def test_what_a_rollback_forgot_is_prepared_anew(database: Database) -> None:
+    """psycopg gives up all prepared statements of a connection on which a transaction was rolled back."""
+    slow = b"select pg_sleep(0.05), 1"
+
+    async def rolled_back() -> None:
+        async with database.transaction() as connection:
+            await connection.execute(b"select 2 as two")
+            raise ZeroDivisionError
+
+    for _ in range(2):
+        await asyncio.gather(*(database.hurried(slow, {}) for _ in range(3)))
+        for _ in range(8):
+            for _ in range(8):
+                await database.fetch(b"select 1 as one")
+            with pytest.raises(ZeroDivisionError):
+                await rolled_back()
+    found = await asyncio.gather(*(database.hurried(slow, {}) for _ in range(3)))
+    assert [rows[0][1] for rows in found] == ["1"] * 3
+
+
+async def test_a_lane_that_rested_is_changed_for_one_that_was_used(
+    database: Database, database_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quaestor.doors.postgres.database.REST", 0.2)
+    lane = await kept(database)
+    assert await kept(database) == lane
+    await database.fetch(b"select 1")
+    await asyncio.sleep(0.3)
+    with psycopg.connect(database_uri, autocommit=True) as connection:
+        connection.execute("select pg_terminate_backend(%s, 5000)", [int(lane or 0)])  # a firewall, say
+    await database.fetch(b"select 1")
+    assert await kept(database) not in {lane, None}
+
+
 async def test_a_closed_door_says_so_and_leaves_no_connection(database_uri: str) -> None:
     async with Database(database_uri) as door:
         lane = await kept(door)

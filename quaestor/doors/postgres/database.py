@@ -5,6 +5,7 @@ Every write runs in a transaction; UTC; a statement may take a minute, a lock te
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from types import TracebackType
@@ -31,6 +32,13 @@ OPTIONS = (
     "-c timezone=UTC -c statement_timeout=60s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
     " -c plan_cache_mode=force_generic_plan"  # a statement of the order path takes longer to plan than to run
 )
+ALIVE: dict[str, Any] = {  # seconds, but for the last: a line that is gone is known to be so within half a minute
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+REST = 10.0  # seconds after which a lane is not trusted to be there still
 LOWEST_VERSION = 150000  # PostgreSQL 15
 LIMITED_VERSION = 170000  # from here on a transaction can be given a time to live, idle or not
 NOT_UNDERSTOOD = (
@@ -52,6 +60,7 @@ class Database:
         self._patience = patience  # seconds until a busy or absent server counts as down
         self._pool: AsyncConnectionPool[Connection] | None = None
         self._lane: Express | None = None  # on a connection that the pool does not get back, for `hurried`
+        self._lane_used = 0.0
         self._prepared: WeakKeyDictionary[Connection, Prepared] = WeakKeyDictionary()  # by those that were lanes
         self._arrow: Arrow | None = None
 
@@ -85,6 +94,7 @@ class Database:
             "connect_timeout": CONNECT_TIMEOUT,
             "row_factory": dict_row,
             "autocommit": True,
+            **ALIVE,
         }
         with translated(self._place):
             self._pool = AsyncConnectionPool(
@@ -147,11 +157,15 @@ class Database:
         """All rows of one statement of an order on its way out; parameters and values are text (`express`).
 
         The first connection that such a statement used is kept for the next one, so it stands in no line behind those
-        who read; where two are under way, the other one takes what the pool has.
+        who read; where two are under way, the other one takes what the pool has. One that has rested is changed for
+        another, which the lease's renewer or a reader has used since: a line that broke meanwhile is theirs to find.
         """
         pool = self._opened()
         lane, self._lane = self._lane, None
         with translated(self._place):
+            if lane is not None and time.monotonic() - self._lane_used > REST:
+                await pool.putconn(lane.connection)
+                lane = None
             lane = lane or self._lane_on(await pool.getconn())
             try:
                 rows = await lane.ask(query, parameters)
@@ -160,7 +174,7 @@ class Database:
                 await pool.putconn(lane.connection)
                 raise
             if self._lane is None and self._size > 1 and not pool.closed:
-                self._lane = lane
+                self._lane, self._lane_used = lane, time.monotonic()
             else:
                 await pool.putconn(lane.connection)
             return rows

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg.errors import error_from_result
+from psycopg.errors import InvalidSqlStatementName, error_from_result
 from psycopg.generators import execute
 from psycopg.pq import ExecStatus
 
@@ -41,11 +41,18 @@ class Express:
 
     async def ask(self, query: bytes, parameters: Texts) -> list[tuple[str | None, ...]]:
         """All rows of a statement, as text; raises psycopg's errors."""
-        name, order = self._prepared.get(query) or await self._prepare(query)
-        self._libpq.send_query_prepared(name, [self._written(parameters[each]) for each in order])
-        result = await self._result()
+        try:
+            result = await self._asked(query, parameters)
+        except InvalidSqlStatementName:  # nothing ran: psycopg forgets all that is prepared when it rolls back
+            self._prepared.clear()
+            result = await self._asked(query, parameters)
         rows, fields = range(result.ntuples), range(result.nfields)
         return [tuple([self._read(result.get_value(row, field)) for field in fields]) for row in rows]
+
+    async def _asked(self, query: bytes, parameters: Texts) -> PGresult:
+        name, order = self._prepared.get(query) or await self._prepare(query)
+        self._libpq.send_query_prepared(name, [self._written(parameters[each]) for each in order])
+        return await self._result()
 
     async def _prepare(self, query: bytes) -> tuple[bytes, list[str]]:
         order = list(dict.fromkeys(place.decode() for place in PLACE.findall(query)))

@@ -11,7 +11,7 @@ import logging
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any
 
-from quaestor.doors.postgres.database import CONNECT_TIMEOUT, shown
+from quaestor.doors.postgres.database import ALIVE, CONNECT_TIMEOUT, shown
 from quaestor.doors.postgres.hints import CHANNEL
 
 if TYPE_CHECKING:
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 CONNECTED = "connected"
 QUIET = 15.0  # seconds without a word, after which the line is tried
 FIRST_PAUSE, LAST_PAUSE = 0.1, 5.0  # seconds between two tries to connect
-ALIVE: dict[str, Any] = {
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 15_000,
-}
 log = logging.getLogger("quaestor.hints")
 
 

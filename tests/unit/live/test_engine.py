@@ -25,7 +25,7 @@ from quaestor.splits import Split
 from quaestor.strategies.catalogue import Built, Catalogue
 from quaestor.strategies.live import Follower, LiveStrategy
 from quaestor.ticks import SECOND, QuoteTick, Tick, TradeTick
-from quaestor.triggers import Above, Below, Flatten, OrderTemplate, Trigger
+from quaestor.triggers import Above, Below, Flatten, OrderTemplate, Trailing, Trigger
 from quaestor.triggers import Moved as MovedBy
 
 DAY = dt.date(2026, 11, 20)
@@ -238,6 +238,32 @@ def test_a_rule_that_buys_does_not_fire_when_its_moment_is_over() -> None:
     assert desk.of(Fired) == []
     desk.price(101.5)
     assert len(desk.sent) == 1
+
+
+def test_a_trailing_purchase_trails_on_while_it_waits_and_a_restored_one_with_it() -> None:
+    trailing = rule(Trailing(5.0), OrderTemplate("buy", quantity=3))
+    desk = Desk(trailing)
+    for price in (100.0, 101.0):
+        desk.price(price)
+    told(desk, entries_wait=True)
+    for price in (102.0, 106.0, 110.0):
+        desk.price(price)
+    setup = desk.engine.successor()
+    assert setup is not None
+    other = Desk(trailing)
+    other.engine, other.now = Engine(find), desk.now
+    other.acts.clear()
+    other.on(setup)
+    other.on(Told(desk.now, AccountState(DAY, CASH, CASH, CASH, CASH, (), (), (), (), Record(), skew=ZERO)))
+    for each in (desk, other):
+        for price in (114.0, 118.0):
+            each.price(price)
+        told(each, entries_wait=False)
+        for price in (116.0, 113.0):
+            each.price(price)
+            assert each.of(Fired) == []
+        each.price(112.0)
+        assert [fired.price for fired in each.of(Fired)] == [112.0]
 
 
 def test_that_entries_wait_outlives_the_run_and_a_split() -> None:
