@@ -155,7 +155,7 @@ def check(seen: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "seconds", [pytest.param(30, id="30 s"), pytest.param(600, marks=pytest.mark.full, id="10 minutes")]
+    "seconds", [pytest.param(20, id="20 s"), pytest.param(600, marks=pytest.mark.full, id="10 minutes")]
 )
 async def test_under_steady_load_memory_is_flat_and_no_event_of_the_broker_is_lost(
     database: Database, database_uri: str, tmp_path: Path, seconds: float

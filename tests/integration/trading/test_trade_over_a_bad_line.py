@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import random
 import uuid
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 
 DAY = dt.date
 FIRST, LAST = DAY(2005, 2, 1), DAY(2005, 3, 15)  # the stretch of `undisturbed`
+
+
+async def hasty(seconds: float) -> None:
+    """The pauses between tries, in a fiftieth of their time."""
+    await asyncio.sleep(seconds / 50)
 
 
 class BadLine:
@@ -84,7 +90,7 @@ async def test_lost_requests_and_lost_answers_change_no_order(
     desk: Desk, undisturbed: State, seed: int, lag: int
 ) -> None:
     line = LossyLine(desk, seed, lag)
-    await desk.trade(FIRST, LAST, broker=line)
+    await desk.trade(FIRST, LAST, broker=line, sleep=hasty)
     assert min(line.lost["request"], line.lost["answer"]) > 3
     assert max(line.tries.values()) > 2
     assert desk.state() == undisturbed
@@ -99,7 +105,7 @@ async def test_an_order_that_never_gets_through_expires_unsent_with_its_proof(de
             return await self.real.submit(intent)
 
     line = DeadForApple(desk)
-    await desk.trade(FIRST, FIRST, broker=line)
+    await desk.trade(FIRST, FIRST, broker=line, sleep=hasty)
     rows = desk.fetch("select symbol, state, reason from intent join order_state using (ref_id) order by 1, strategy")
     assert rows[:2] == [
         ("AAPL", "expired_unsent", "not among the broker's orders, and its session was over"),
@@ -136,7 +142,7 @@ async def test_an_order_whose_price_is_gone_is_not_sent_again(desk: Desk) -> Non
             return replace(bar, close=bar.close / 2) if bar and symbol == "AAPL" and self.line.halved else bar
 
     line = Crash(desk)
-    await desk.trade(FIRST, FIRST, broker=line, quotes=Quotes(desk.floor().quotes, line))
+    await desk.trade(FIRST, FIRST, broker=line, quotes=Quotes(desk.floor().quotes, line), sleep=hasty)
     rows = desk.fetch("select state, reason from intent join order_state using (ref_id) where symbol = 'AAPL'")
     assert {state for state, _ in rows} == {"expired_unsent"}
     assert all("outside the band (price_band: observed 1.000000, limit 0.10)" in reason for _, reason in rows)
@@ -156,7 +162,7 @@ async def test_a_no_to_a_second_try_does_not_deny_the_first(desk: Desk, undistur
             raise BrokerAmbiguous("No answer.")
 
     line = Forgetful(desk)
-    await desk.trade(FIRST, LAST, broker=line)
+    await desk.trade(FIRST, LAST, broker=line, sleep=hasty)
     assert set(line.tries.values()) == {2}
     assert desk.state() == undisturbed
 
