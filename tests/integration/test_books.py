@@ -194,16 +194,21 @@ async def test_an_entry_that_does_not_balance_cannot_be_committed(database: Data
     assert await books.balances() == {}
     await write_entry(database, D("5.01"), D("-5.01"))
     assert len(await database.fetch(b"select * from posting")) == 2
+    later = b"insert into posting (entry_id, line, ledger_account, amount, strategy, symbol, quantity) "
+    with pytest.raises(BooksDisagree, match=r"does not balance: its postings sum to 1\.000000"):
+        await database.fetch(later + b"select id, 3, 'fees', 1, '', '', 0 from entry returning line")
+    assert len(await database.fetch(b"select * from posting")) == 2
 
 
 async def write_entry(database: Database, *amounts: Decimal) -> None:
     entry = b"insert into entry (account, key, kind, session, at, memo) values ('main', 'k', 'x', %s, %s, '')"
     line = "insert into posting (entry_id, line, ledger_account, amount, strategy, symbol, quantity) "
-    posting = f"{line} select id, %s, 'cash', %s, '', '', 0 from entry".encode()
+    postings = (
+        f"{line} select id, number, 'cash', amount, '', '', 0 from entry, unnest(%s) with ordinality n (amount, number)"
+    )
     async with database.transaction() as connection:
         await connection.execute(entry, [DAY, AT])
-        for number, amount in enumerate(amounts):
-            await connection.execute(posting, [number, amount])
+        await connection.execute(postings.encode(), [list(amounts)])
 
 
 # ── control ───────────────────────────────────────────────────────────────────────────────────────────────────────────

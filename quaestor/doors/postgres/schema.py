@@ -420,8 +420,8 @@ posting = Table(
     _text("symbol"),
     Column("quantity", Numeric(20, 6), nullable=False),
     _text("lot_id", default=""),
-    comment="Debits positive; a deferred trigger refuses an entry whose postings do not sum to zero. lot_id: the lot "
-    "that changes, or whose sale was realized; empty in entries from before 0006.",
+    comment="Debits positive; a trigger refuses an entry whose postings do not sum to zero. lot_id: the lot that "
+    "changes, or whose sale was realized; empty in entries from before 0006.",
 )
 Index("ix_posting_positions", posting.c.symbol, postgresql_where="ledger_account = 'positions'")
 
