@@ -191,10 +191,12 @@ def sleepy(prefect_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> st
     """A deployment whose runs last as long as one says."""
     folder = tmp_path_factory.mktemp("sleepy")
     (folder / "sleepy.py").write_text(SLEEPY)
-    return deploy_sleepy(prefect_stack.api, folder)
+    name: str = eventually(lambda: deploy_sleepy(prefect_stack.api, folder))
+    return name
 
 
 def deploy_sleepy(api: PrefectApi, folder: Path) -> str:
+    """Its name; done twice, it is done once."""
     flow = api._call("POST", "/flows/", {"name": "sleepy"})
     body = {
         "name": "test",
@@ -302,7 +304,7 @@ def test_stop_leaves_nothing_running_even_in_the_middle_of_a_run(prefect_stack: 
         local.start_worker(poll=0.2)  # before the pool exists: it makes it as registering would
         local.await_worker()
         api = PrefectApi(local.url)
-        running(api, deploy_sleepy(api, tmp_path), 300)
+        running(api, eventually(lambda: deploy_sleepy(api, tmp_path)), 300)
         assert len(processes_of(local.home)) >= 3
     finally:
         local.stop()
