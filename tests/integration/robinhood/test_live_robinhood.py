@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -134,8 +135,13 @@ async def test_it_trades_there_refreshes_its_login_and_is_killed_and_no_order_is
     await live.until(lambda: bought(1), "the first purchase")
 
     scene.server.auth.revoke(scene.person)  # in the middle of the session, and with the next order on its way
-    scene.price("AAPL", 102.5)
-    await live.until(lambda: bought(1 + 2), "the purchase with a new token", 90)
+    prices = cycle([102.5, 102.51])  # a market that goes on trading: a price that nobody repeats is too old in the end
+
+    async def bought_above() -> bool:
+        scene.price("AAPL", next(prices))
+        return await bought(1 + 2)
+
+    await live.until(bought_above, "the purchase with a new token", 90)
     assert scene.server.auth.refreshes == 1
 
     scene.price("AAPL", 103.5)
