@@ -157,6 +157,7 @@ async def _sustained(shop: Workshop, accounts: Sequence[str]) -> tuple[int, floa
         ahead = range(WARM + 1, WARM + 1 + AHEAD)
         wants = [(floor, {number: _wants(floor, number) for number in ahead}) for floor in floors]
         gc.collect()
+        gc.freeze()  # bars and wants of years stand in memory only here
         start, cpu = time.perf_counter(), time.process_time()
         orders = sum(await asyncio.gather(*(_sessions(*each, start + SECONDS) for each in wants)))
         return orders, time.perf_counter() - start, time.process_time() - cpu
