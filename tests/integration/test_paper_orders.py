@@ -18,6 +18,7 @@ from quaestor import bars, calendar
 from quaestor.doors.postgres.bars import BarStore
 from quaestor.doors.postgres.database import Database
 from quaestor.doors.postgres.paper import PaperBroker
+from quaestor.doors.postgres.sql import queries
 from quaestor.errors import BrokerRejected, QuaestorError
 from quaestor.exchange import Costs
 from quaestor.matching import Quote
@@ -337,6 +338,23 @@ async def test_two_doors_take_the_same_order_once(open_broker: Open, broker: Pap
     doors = [open_broker() for _ in range(4)]
     answers = await asyncio.gather(*(doors[n % 4].submit(FIRST) for n in range(20)))
     assert len({answer.broker_id for answer in answers}) == len(await broker.orders()) == 1
+
+
+async def test_an_order_that_another_door_is_just_taking_is_taken_once(database: Database, broker: PaperBroker) -> None:
+    """It waits for the account's row, and its own look is older than the other's order."""
+    await broker.open_session(DAYS[0])
+    await broker._learn([FIRST])
+    told = broker._asked(FIRST, FIRST.ref_id).told | {"alias": "main", "at": broker._now(DAYS[0]).isoformat()}
+    waits = b"select 1 as n from pg_stat_activity where wait_event_type = 'Lock' and query like '%paper.account%'"
+    async with database.transaction() as other:
+        await other.execute(queries("paper")["admit_purchase"], told)
+        asked = asyncio.create_task(broker.submit(FIRST))
+        while not await database.fetch(waits):
+            assert not asked.done()
+            await asyncio.sleep(0.02)
+    answer = await asked
+    assert [each.broker_id for each in await broker.orders()] == [answer.broker_id]
+    assert (answer.ref_id, answer.state) == (FIRST.ref_id, State.ACKED)
 
 
 async def test_one_who_stops_waiting_takes_nothing_back_and_disturbs_nobody(broker: PaperBroker) -> None:

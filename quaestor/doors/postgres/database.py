@@ -32,7 +32,7 @@ OPTIONS = (
     "-c timezone=UTC -c statement_timeout=60s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
     " -c plan_cache_mode=force_generic_plan"  # a statement of the order path takes longer to plan than to run
 )
-ALIVE: dict[str, Any] = {  # seconds, but for the last: a line that is gone is known to be so within half a minute
+ALIVE: dict[str, Any] = {  # seconds, the last of them ms: a line that is gone is known to be so within half a minute
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,

@@ -21,9 +21,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from quaestor.admission import Leg, Promises, by_hand, malformed, reserve
@@ -31,6 +29,7 @@ from quaestor.calendar import session_close, session_open, sessions
 from quaestor.dividends import Dividend
 from quaestor.doors.postgres.gathering import Gathering
 from quaestor.doors.postgres.paper_rows import (
+    Asked,
     accepted,
     after,
     columns,
@@ -40,7 +39,7 @@ from quaestor.doors.postgres.paper_rows import (
     working_of,
 )
 from quaestor.doors.postgres.sql import queries
-from quaestor.doors.postgres.texts import text_array, texts
+from quaestor.doors.postgres.texts import text_array
 from quaestor.errors import BadInput, BrokerRejected
 from quaestor.exchange import Costs
 from quaestor.jsons import as_json
@@ -68,20 +67,6 @@ SQL = queries("paper")
 EVER = dt.date.min
 BEFORE_THE_OPEN = dt.timedelta(minutes=5)  # when orders of a replayed session are taken to have come
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """An order that came in; `ref_id` is None for one that was placed by hand. row: what the books will have of it."""
-
-    order: Intent
-    ref_id: uuid.UUID | None
-    row: dict[str, Any]
-
-    @cached_property
-    def told(self) -> dict[str, str | None]:
-        """The same as text, with its session."""
-        return texts(self.row | {"session": self.order.session})
 
 
 class PaperBroker:
@@ -164,7 +149,8 @@ class PaperBroker:
     async def _admitted(self, group: Sequence[Asked]) -> list[OrderUpdate | Exception]:
         """New purchases that nothing speaks against, in one round trip; nothing where one needs a closer look.
 
-        The account's row says all that such a purchase takes, so it is judged as it stands once it is locked.
+        The account's row says all that such a purchase takes, so it is judged as it stands once it is locked. An order
+        that another door has taken while we waited for that lock is refused by its key: that too needs a closer look.
         """
         if not self._are_plain(group):
             return []
@@ -172,8 +158,9 @@ class PaperBroker:
         at = self._now(session)
         common = {"alias": self._alias, "at": at.isoformat()}
         if len(group) == 1:
-            taken = await self._database.hurried(SQL["admit_purchase"], group[0].told | common)
+            asks, told = "admit_purchase", group[0].told
         else:
+            asks = "admit_purchases"
             told = {
                 "session": session.isoformat(),
                 "more": str(sum((row["reserved"] for row in rows), Decimal(0))),
@@ -181,7 +168,10 @@ class PaperBroker:
                 "ref_ids": text_array(f"{asked.ref_id}" for asked in group),
                 "orders": as_json(rows),
             }
-            taken = await self._database.hurried(SQL["admit_purchases"], common | told)
+        try:
+            taken = await self._database.hurried(SQL[asks], told | common)
+        except BadInput:
+            return []
         return [accepted(asked.order, asked.row, at) for asked in group] if taken else []
 
     def _are_plain(self, group: Sequence[Asked]) -> bool:

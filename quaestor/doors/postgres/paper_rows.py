@@ -5,15 +5,32 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
+from quaestor.doors.postgres.texts import texts
 from quaestor.matching import Met, Working
 from quaestor.orders import Execution, Intent, OrderType, OrderUpdate, Side, State, TimeInForce, dollars, trimmed
 
 ZERO = Decimal(0)
 MILLIONTH = Decimal("0.000001")
 Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An order that came in; `ref_id` is None for one that was placed by hand. row: what the books will have of it."""
+
+    order: Intent
+    ref_id: uuid.UUID | None
+    row: dict[str, Any]
+
+    @cached_property
+    def told(self) -> dict[str, str | None]:
+        """The same as text, with its session."""
+        return texts(self.row | {"session": self.order.session})
 
 
 def update_of(row: Row) -> OrderUpdate:
